@@ -1,0 +1,1 @@
+"""Everything that knows a robot; imports vitra_lib, never the reverse."""

@@ -1,0 +1,137 @@
+"""Data and training of the lifter: shards survive interruption, training beats its controls, the choice is blind."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vitra_lib.core.errors import BadInput
+from vitra_lib.geometry.rotations import exp
+from vitra_lib.hands.grasps import sample_pose, to_rotations
+from vitra_lib.hands.kinematics import joints_of, rest_chains
+from vitra_lib.hands.model import load_hand_model
+from vitra_lib.reconstruction.identity import Sighting
+from vitra_lib.reconstruction.lifter import Lifter
+from vitra_lib.reconstruction.lifter_data import LifterSamples, RenderJob, load_samples, render_shards, samples_of
+from vitra_lib.reconstruction.lifter_training import (
+    QUICK_CANDIDATES,
+    Candidate,
+    constant_control,
+    errors,
+    lift_samples,
+    palm_rotation_error,
+    save,
+    split,
+    table,
+    train,
+)
+from vitra_lib.tabletop.hand_poses import HeadCamera, arm_pose, sample_plan
+
+K = np.array([[300.0, 0.0, 160.0], [0.0, 300.0, 120.0], [0.0, 0.0, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    """Perfect 2-D landmarks of true hands, and a 3-D guess flattened along the ray as a tracker's is."""
+    rng = np.random.default_rng(0)
+    chains = rest_chains(load_hand_model("standin"), np.zeros(10))
+    joints = []
+    for _ in range(500):
+        camera = HeadCamera.sample(rng, 0.75)
+        pose = arm_pose(camera, sample_plan(camera, rng))
+        hand = joints_of(chains, to_rotations(sample_pose(rng)))
+        joints.append(hand @ pose.R_cam_wrist.T + pose.t_cam_wrist)
+    joints = np.array(joints)
+    joints = joints[joints[..., 2].min(axis=1) > 0.05]
+    guess = (joints - joints[:, :1]) * [1.0, 1.0, 0.4]
+    n = len(joints)
+    return LifterSamples(joints / joints[..., 2:], guess, np.full(n, 0.9), joints, np.arange(n), np.ones(n, bool))
+
+
+def blank_view(seed: int, index: int):
+    """A clip without a hand: every worker can make it, and it yields no sample."""
+    return SimpleNamespace(
+        frames=np.zeros((2, 32, 32, 3), np.uint8), K_px=K, side="right", joints_cam=np.ones((2, 21, 3))
+    )
+
+
+def test_training_beats_the_constant_pose(made_up):
+    training, _, test = split(made_up)
+    constant = errors(lift_samples(constant_control(training), test), test.joints_cam)
+    ridge = errors(lift_samples(train(training, QUICK_CANDIDATES[0], 0), test), test.joints_cam)
+    assert ridge.rotation_deg < 0.6 * constant.rotation_deg
+    assert ridge.camera_mm < 0.8 * constant.camera_mm
+
+
+def test_table_chooses_on_validation_and_writes_what_it_loads(made_up, tmp_path):
+    candidates = [QUICK_CANDIDATES[0], Candidate("useless", width=0, weight_decay=1e9)]
+    lifter, chosen, record = table(made_up, candidates, seed=0)
+    assert chosen.name == QUICK_CANDIDATES[0].name == record["chosen"]
+    save(lifter, tmp_path / "w.npz", record)
+    again = Lifter.load(tmp_path / "w.npz")
+    a, b = lift_samples(lifter, made_up), lift_samples(again, made_up)
+    assert np.median(np.linalg.norm(a - b, axis=-1)) < 1e-3  # half precision
+    assert json.loads((tmp_path / "w.json").read_text())["samples"]["training"] > 0
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_perceptron_is_reproducible(made_up):
+    tiny = Candidate("tiny", width=16, hidden=1, epochs=2)
+    a, b = train(made_up, tiny, 3), train(made_up, tiny, 3)
+    np.testing.assert_array_equal(a.layers[0][0][0], b.layers[0][0][0])
+    assert not np.array_equal(train(made_up, tiny, 4).layers[0][0][0], a.layers[0][0][0])
+
+
+def test_split_keeps_clips_together(made_up):
+    parts = split(made_up)
+    assert sum(len(p) for p in parts) == len(made_up)
+    clips = [set(p.clip) for p in parts]
+    assert not (clips[0] & clips[1] or clips[0] & clips[2] or clips[1] & clips[2])
+
+
+def test_palm_rotation_error_is_the_angle_turned(made_up):
+    turned = made_up.joints_cam[:20] @ exp(np.array([0.1, -0.2, 0.2])).T + [0.0, 0.0, 0.3]
+    np.testing.assert_allclose(palm_rotation_error(turned, made_up.joints_cam[:20]), 0.3, atol=1e-9)
+
+
+def test_too_few_samples_are_refused(made_up):
+    with pytest.raises(BadInput, match="too few"):
+        table(made_up.take(np.arange(30)), list(QUICK_CANDIDATES), 0)
+
+
+def test_finished_shards_are_kept_and_missing_ones_made(tmp_path):
+    job = RenderJob(tmp_path, seed=5, count=5, clips_per_shard=2)
+    assert list(render_shards(job, blank_view)) == [(2, 0), (2, 0), (1, 0)]
+    paths = sorted(tmp_path.iterdir())
+    assert [p.name for p in paths] == ["views_0005_000000.npz", "views_0005_000002.npz", "views_0005_000004.npz"]
+    before = [p.read_bytes() for p in paths]
+    paths[1].unlink()
+    assert list(render_shards(job, blank_view)) == [(2, 0)]
+    assert [p.read_bytes() for p in paths] == before
+    with pytest.raises(BadInput, match="no detected hand"):
+        load_samples(tmp_path)
+    with pytest.raises(BadInput, match="vitra lifter render"):
+        load_samples(tmp_path / "empty")
+
+
+def test_only_sightings_on_the_true_hand_become_samples(made_up):
+    joints = made_up.joints_cam[:2]
+    view = SimpleNamespace(frames=np.zeros((2, 4, 4, 3), np.uint8), K_px=K, side="right", joints_cam=joints)
+    projected = joints @ K.T
+    px = projected[..., :2] / projected[..., 2:]
+    guess = np.zeros((21, 3))
+    forward = [[Sighting(0, px[0] + 1.0, guess, 0.9)], [Sighting(1, px[1] + 500.0, guess, 0.9)]]
+    rows = samples_of(view, 7, forward, [[], []])
+    assert len(rows) == 1
+    assert rows[0][-1] == 7
+    np.testing.assert_array_equal(rows[0][0], px[0] + 1.0)
+
+
+def test_bad_job_and_candidate_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="count"):
+        RenderJob(tmp_path, seed=0, count=0)
+    with pytest.raises(BadInput, match="seed"):
+        RenderJob(tmp_path, seed=-1, count=1)
+    with pytest.raises(BadInput, match="Candidate"):
+        Candidate("x", members=0)

@@ -1,0 +1,60 @@
+"""`vitra lifter render|train`: make the training set of the hand lifter from our own renders, and train it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+NAME = "lifter"
+HELP = "render training views for the 2-D to 3-D hand lifter, and train it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the two steps and their options."""
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    render = steps.add_parser("render", help="render hand views, run the tracker on them, store detections with truth")
+    render.add_argument("--seed", type=int, default=0, help="determines every view (default 0)")
+    render.add_argument("--count", type=int, default=1000, help="clips of a few frames each (default 1000)")
+    render.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the shards; finished ones are kept")
+    train = steps.add_parser("train", help="train all candidates, choose on held-out renders, write weights and record")
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with shards")
+    train.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write (.npz); the record lies beside")
+    train.add_argument("--seed", type=int, default=0, help="of the initialisation (default 0)")
+    train.add_argument("--quick", action="store_true", help="few epochs and small candidates, to try the command")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one step; returns the exit code."""
+    return _render(args) if args.step == "render" else _train(args)
+
+
+def _render(args: argparse.Namespace) -> int:
+    import time
+
+    from vitra_lib.reconstruction.lifter_data import RenderJob, render_shards
+    from vitra_lib.tabletop.hand_views import hand_view
+
+    job = RenderJob(args.out, args.seed, args.count, workers=args.workers)
+    done, samples, start = sum(len(clips) for path, clips in job.shards() if path.exists()), 0, time.monotonic()
+    for clips, rows in render_shards(job, hand_view):
+        done, samples = done + clips, samples + rows
+        rate = samples / (time.monotonic() - start)
+        print(f"{done} of {args.count} clips, {samples} new samples, {rate:.1f} per second", file=sys.stderr, flush=True)
+    print(f"{args.count} clips in {args.out}; {samples} new samples.")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from vitra_lib.reconstruction.lifter_data import load_samples
+    from vitra_lib.reconstruction.lifter_training import CANDIDATES, QUICK_CANDIDATES, save, table
+
+    samples = load_samples(args.data)
+    candidates = list(QUICK_CANDIDATES if args.quick else CANDIDATES)
+    lifter, chosen, record = table(samples, candidates, args.seed, progress=lambda line: print(line, file=sys.stderr, flush=True))
+    record["command"] = f"vitra lifter train --data DIR --out {args.out.name} --seed {args.seed}" + (" --quick" if args.quick else "")
+    save(lifter, args.out, record)
+    for name, row in record["errors"].items():
+        test = row["test"]
+        print(f"{name:34s} wrist {test['wrist_cm']:5.1f} cm  rotation {test['rotation_deg']:5.1f} deg  joints {test['relative_mm']:5.1f} mm")
+    print(f"Chosen: {chosen.name}. Written: {args.out} and {args.out.with_suffix('.json').name}.")
+    return 0

@@ -1,0 +1,155 @@
+"""Figures that say how far a reconstruction can be trusted, and plain sentences where they fall short."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from vitra_lib.contracts.camera_track import CameraTrack
+from vitra_lib.contracts.hand_track import SIDES, HandTrack, Side
+from vitra_lib.geometry.rotations import geodesic_angle
+from vitra_lib.geometry.transforms import apply
+from vitra_lib.reconstruction.cleaning import frame_period
+from vitra_lib.reconstruction.fit import reprojection_rel
+from vitra_lib.reconstruction.identity import HandDetections
+
+_SAME_PLACE_M = 0.03
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """When a figure deserves a warning.
+
+    Attributes:
+        figure: name of the figure, without the side for figures of a hand ("reprojection_rel").
+        limit: value from which on it counts as poor, in the figure's unit.
+        is_upper: True: values above the limit are poor; False: values below.
+        reason: what a poor value means.
+    """
+
+    figure: str
+    limit: float
+    is_upper: bool
+    reason: str
+
+
+THRESHOLDS: tuple[Threshold, ...] = (
+    Threshold("reprojection_rel", 0.35, True, "the fitted hand misses the detected points by a third of a hand"),
+    Threshold("filled_fraction", 0.3, True, "much of the track was filled over gaps, not seen"),
+    Threshold("jitter_m", 0.004, True, "the wrist path still trembles; its speed minima may be noise"),
+    Threshold("longest_s", 0.5, False, "no run is as long as the window that finds one action"),
+    Threshold("confidence", 0.3, False, "detector and lifter are both unsure of this hand"),
+    Threshold("hands_same_place", 0.05, True, "both hands are tracked at one place; one of them is probably false"),
+    Threshold("camera_coverage", 0.9, False, "the camera pose is unknown in many frames"),
+    Threshold("camera_scale_rel_std", 0.3, True, "lengths in the world are uncertain by a third"),
+)
+
+
+def quality_figures(
+    camera: CameraTrack,
+    hands: dict[Side, HandTrack],
+    detections: dict[Side, HandDetections],
+    times_s: Float[np.ndarray, " time"],
+    camera_figures: dict[str, float] | None = None,
+) -> dict[str, float]:
+    """Named figures of one reconstruction; NaN where a figure does not exist (a hand that was never seen).
+
+    Args:
+        camera: the path, with K of the frames the points were detected in.
+        hands: smoothed tracks by side.
+        detections: detected points by side.
+        times_s: times of the frames [s].
+        camera_figures: figures of the camera estimator, passed through.
+
+    Returns:
+        Per hand, with the prefix "left_" or "right_": coverage (share of frames valid), detected_fraction (share of
+        frames in which the tracker saw it), filled_fraction (share of valid frames that were filled), confidence
+        (mean), reprojection_rel (median error relative to the hand's length in the image), jitter_m (median distance
+        of the world wrist from the middle of its neighbours [m]), track_count, longest_s [s].
+        Of the camera: coverage, path_m [m], turn_rad [rad], scale_rel_std. Of both hands: hands_same_place (share of
+        frames with both hands in which the wrists coincide), coverage_any, time_s [s].
+    """
+    figures = {
+        "time_s": float(times_s[-1] - times_s[0]) + frame_period(times_s) if len(times_s) else 0.0,
+        "coverage_any": _share(hands["left"].is_valid | hands["right"].is_valid),
+        "hands_same_place": _same_place(hands),
+    }
+    for side in SIDES:
+        for name, value in _hand_figures(camera, hands[side], detections[side], times_s).items():
+            figures[f"{side}_{name}"] = value
+    return figures | _camera_motion(camera) | (camera_figures or {})
+
+
+def quality_warnings(quality: dict[str, float]) -> tuple[str, ...]:
+    """One sentence per figure that is poor; a hand that was never seen is not a fault of the reconstruction."""
+    found = []
+    for threshold in THRESHOLDS:
+        for prefix in ("", *(f"{side}_" for side in SIDES)):
+            value = quality.get(prefix + threshold.figure, np.nan)
+            if np.isfinite(value) and (value > threshold.limit) == threshold.is_upper and value != threshold.limit:
+                bound = "above" if threshold.is_upper else "below"
+                found.append(f"{prefix}{threshold.figure} = {value:.3g}, {bound} {threshold.limit:g}: {threshold.reason}.")
+    return tuple(found)
+
+
+def _hand_figures(
+    camera: CameraTrack, hand: HandTrack, detections: HandDetections, times_s: np.ndarray
+) -> dict[str, float]:
+    valid, seen = hand.is_valid, hand.is_observed & hand.is_valid
+    figures = {"coverage": _share(valid), "detected_fraction": _share(detections.is_detected)}
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(int), [0]])))
+    starts, stops = edges[::2], edges[1::2]
+    figures["track_count"] = float(len(starts))
+    if not valid.any():
+        unknown = ("filled_fraction", "confidence", "reprojection_rel", "jitter_m", "longest_s")
+        return figures | dict.fromkeys(unknown, float("nan"))
+    missed = reprojection_rel(hand.joints_cam[seen], detections.keypoints_px[seen], camera.K_px)
+    period = frame_period(times_s)
+    return figures | {
+        "filled_fraction": _share(~seen[valid]),
+        "confidence": float(hand.confidence[valid].mean()),
+        "reprojection_rel": _median(missed),
+        "jitter_m": _jitter(camera, hand, times_s),
+        "longest_s": float(np.max(times_s[stops - 1] - times_s[starts])) + period,
+    }
+
+
+def _jitter(camera: CameraTrack, hand: HandTrack, times_s: np.ndarray) -> float:
+    """Median distance of the wrist from the point between its neighbours, in the world [m]."""
+    t = apply(camera.T_world_cam, hand.t_cam_wrist[:, None])[:, 0]
+    whole = hand.is_valid[:-2] & hand.is_valid[1:-1] & hand.is_valid[2:]
+    if not whole.any():
+        return float("nan")
+    share = ((times_s[1:-1] - times_s[:-2]) / (times_s[2:] - times_s[:-2]))[:, None]
+    between = t[:-2] * (1 - share) + t[2:] * share
+    return float(np.median(np.linalg.norm(t[1:-1] - between, axis=-1)[whole]))
+
+
+def _same_place(hands: dict[Side, HandTrack]) -> float:
+    both = hands["left"].is_valid & hands["right"].is_valid
+    if not both.any():
+        return float("nan")
+    apart = np.linalg.norm(hands["left"].t_cam_wrist - hands["right"].t_cam_wrist, axis=-1)
+    return _share(apart[both] < _SAME_PLACE_M)
+
+
+def _camera_motion(camera: CameraTrack) -> dict[str, float]:
+    pair = camera.is_valid[:-1] & camera.is_valid[1:]
+    centres, R = camera.T_world_cam[:, :3, 3], camera.T_world_cam[:, :3, :3]
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=-1)[pair]
+    turns = geodesic_angle(R[:-1], R[1:])[pair]
+    return {
+        "camera_coverage": _share(camera.is_valid),
+        "camera_path_m": float(steps.sum()) if camera.is_valid.any() else float("nan"),
+        "camera_turn_rad": float(turns.sum()) if camera.is_valid.any() else float("nan"),
+        "camera_scale_rel_std": float(camera.scale_rel_std),
+    }
+
+
+def _share(flags: np.ndarray) -> float:
+    return float(np.mean(flags)) if len(flags) else float("nan")
+
+
+def _median(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else float("nan")

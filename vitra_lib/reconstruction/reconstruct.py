@@ -1,0 +1,251 @@
+"""Part 1 of the pipeline: one video -> metric hands and camera in world space (paper section on 3-D labelling).
+
+The video is read in overlapping clips of at most 20 s, so memory does not grow with its length:
+
+    frames of a clip -> hand landmarks (forward and time-reversed) -> camera path with the hands masked
+    landmarks of the video + intrinsics -> lifted joints -> one fit per hand -> metric scale of every clip
+    -> clips merged -> hands smoothed in the world
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from vitra_lib.contracts import CameraTrack, HandTrack, Reconstruction, Rejection
+from vitra_lib.contracts.hand_track import SIDES, Side
+from vitra_lib.core.errors import RefusedClip
+from vitra_lib.core.files import sha256_of
+from vitra_lib.geometry.cameras import K_from_focal, scale_K
+from vitra_lib.hands.model import HandModel, load_hand_model
+from vitra_lib.reconstruction.backends import ReconstructConfig
+from vitra_lib.reconstruction.camera import CameraConfig, CameraEstimate, ClipCamera, estimate_camera, merge_tracks, scale_from_hands
+from vitra_lib.reconstruction.clips import clip_ranges, stitch_detections
+from vitra_lib.reconstruction.fit import fit_hand
+from vitra_lib.reconstruction.identity import HandDetections
+from vitra_lib.reconstruction.lifter import Lifter
+from vitra_lib.reconstruction.quality import quality_figures
+from vitra_lib.reconstruction.tracker import track_hands
+from vitra_lib.reconstruction.world import smooth_in_world
+from vitra_lib.video import VideoReader, probe
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """What the frames of one clip gave; the frames themselves are gone."""
+
+    start: int
+    stop: int
+    times_s: np.ndarray
+    detections: dict[str, HandDetections]
+    camera: CameraEstimate | None
+    refusal: str = ""
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(time, 2, 4) boxes around both hands [px]."""
+        return hand_boxes(self.detections)
+
+
+def reconstruct(video: Path, config: ReconstructConfig | None = None, progress: bool = False) -> Reconstruction:
+    """Reconstruct hands and camera of one video.
+
+    Args:
+        video: the video file.
+        config: backends and clip lengths.
+        progress: show a progress bar over frames.
+
+    Returns:
+        A reconstruction of every frame; frames without a hand or a camera are marked invalid, with reasons.
+
+    Raises:
+        BadVideo: the file can't be read.
+        RefusedClip: a single frame, no hand in the whole video, or no clip whose camera can be followed.
+        MissingAsset: a chosen backend is not installed.
+    """
+    config = config or ReconstructConfig()
+    model = load_hand_model(config.hand_model, config.mano_path)
+    lifter = Lifter.load()
+    info = probe(video)
+    with VideoReader(video, max_short_side_px=_working_short_side(info.width_px, info.height_px, config)) as reader:
+        if len(reader) < 2:
+            raise RefusedClip(f"{video.name} has a single frame: speed and camera motion need at least 2.")
+        clips = _with_common_intrinsics(reader, _read_clips(reader, config, progress), config)
+    if not any(clip.camera for clip in clips):
+        raise RefusedClip(f"The camera of {video.name} can't be followed: {clips[0].refusal}")
+    working = next(clip.camera.track for clip in clips if clip.camera)
+    times = _video_times(clips)
+    hands, detections = _fit_hands(clips, times, working.K_px, lifter, model)
+    if not any(hand.is_valid.any() for hand in hands.values()):
+        raise RefusedClip(f"No hand was found in the {len(times)} frames of {video.name}: nothing can be reconstructed.")
+    camera, rejections = _metric_camera(clips, hands, len(times))
+    smoothed: dict[Side, HandTrack] = {}
+    for side in SIDES:
+        smoothed[side], dropped = smooth_in_world(camera, hands[side], times, model=model)
+        rejections = (*rejections, *dropped)
+    quality = quality_figures(camera, smoothed, detections, times, _camera_figures(clips))
+    return Reconstruction(
+        video_name=video.name,
+        video_sha256=sha256_of(video),
+        fps=info.fps,
+        source_frame=np.arange(len(times)),
+        time_s=times,
+        camera=_at_video_size(camera, info.width_px, info.height_px),
+        left=smoothed["left"],
+        right=smoothed["right"],
+        rejections=rejections,
+        quality=quality,
+    )
+
+
+def _working_short_side(width_px: int, height_px: int, config: ReconstructConfig) -> int:
+    """Short side at which the long side is at most the working size."""
+    long_side, short_side = max(width_px, height_px), min(width_px, height_px)
+    return max(2, round(short_side * min(1.0, config.working_long_side_px / long_side)))
+
+
+def _read_clips(reader: VideoReader, config: ReconstructConfig, progress: bool) -> list[_Clip]:
+    """Track hands and camera clip by clip. The first clip that calibrates itself lends its K to those that follow."""
+    K_px = None
+    clips = []
+    ranges = clip_ranges(len(reader), reader.info.fps, config.clip_s, config.overlap_s)
+    with tqdm(total=len(reader), desc="hands and camera", unit="frame", disable=not progress) as bar:
+        for start, stop in ranges:
+            frames, times = _frames(reader, start, stop)
+            if config.hfov_rad is not None and K_px is None:
+                height, width = frames[0].shape[:2]
+                K_px = K_from_focal(0.5 * width / np.tan(0.5 * config.hfov_rad), width, height)
+            detections = track_hands(frames, reader.info.fps)
+            clip = _with_camera(_Clip(start, stop, times, detections, None), frames, K_px, config)
+            if K_px is None and clip.camera and clip.camera.track.intrinsics_source == "self-calibration":
+                K_px = clip.camera.track.K_px
+            clips.append(clip)
+            bar.update(stop - bar.n)
+    return clips
+
+
+def _frames(reader: VideoReader, start: int, stop: int) -> tuple[list[np.ndarray], np.ndarray]:
+    frames = list(reader.frames(start, stop))
+    return [frame.image for frame in frames], np.array([frame.time_s for frame in frames])
+
+
+def hand_boxes(detections: dict[str, HandDetections]) -> np.ndarray:
+    """(time, 2, 4) boxes x0, y0, x1, y1 around both hands' landmarks [px], NaN where not seen."""
+    boxes = []
+    for side in SIDES:
+        uv = detections[side].keypoints_px
+        seen = detections[side].is_detected
+        box = np.full((len(seen), 4), np.nan)
+        box[seen] = np.concatenate([uv[seen].min(axis=1), uv[seen].max(axis=1)], axis=1)
+        boxes.append(box)
+    return np.stack(boxes, axis=1)
+
+
+def _with_camera(clip: _Clip, frames: list[np.ndarray], K_px: np.ndarray | None, config: ReconstructConfig) -> _Clip:
+    """The clip with its camera, or with the reason why it can't be followed."""
+    # "static" asserts that nothing moves: the same estimator, with a threshold that no motion exceeds.
+    camera_config = CameraConfig(static_px=1e9) if config.camera == "static" else CameraConfig()
+    try:
+        return replace(clip, camera=estimate_camera(frames, clip.times_s, K_px, clip.boxes, camera_config), refusal="")
+    except RefusedClip as error:
+        _log.warning("frames [%d, %d): %s", clip.start, clip.stop, error)
+        return replace(clip, camera=None, refusal=str(error))
+
+
+def _with_common_intrinsics(reader: VideoReader, clips: list[_Clip], config: ReconstructConfig) -> list[_Clip]:
+    """A video has one lens: clips that had to fall back to the prior are redone with what another clip found."""
+    cameras = [clip.camera.track for clip in clips if clip.camera]
+    found = [track.K_px for track in cameras if track.intrinsics_source == "self-calibration"]
+    if not found or config.hfov_rad is not None:
+        return clips
+    redone = []
+    for clip in clips:
+        if clip.camera and clip.camera.track.intrinsics_source == "prior":
+            frames, _ = _frames(reader, clip.start, clip.stop)
+            clip = _with_camera(clip, frames, found[0], config)
+        redone.append(clip)
+    return redone
+
+
+def _video_times(clips: list[_Clip]) -> np.ndarray:
+    """(time,) presentation times of all frames [s], each frame once."""
+    ends = [*(following.start for following in clips[1:]), clips[-1].stop]
+    return np.concatenate([clip.times_s[: end - clip.start] for clip, end in zip(clips, ends, strict=True)])
+
+
+def _fit_hands(
+    clips: list[_Clip], times: np.ndarray, K_px: np.ndarray, lifter: Lifter, model: HandModel
+) -> tuple[dict[str, HandTrack], dict[str, HandDetections]]:
+    """Lift and fit each hand over the whole video, from detections stitched over the clips."""
+    hands, stitched = {}, {}
+    ranges = [(clip.start, clip.stop) for clip in clips]
+    for side in SIDES:
+        detections = stitch_detections(ranges, [clip.detections[side] for clip in clips])
+        stitched[side] = detections
+        hands[side] = fit_hand(side, lifter.lift(detections, K_px), detections, K_px, times, model)
+    return hands, stitched
+
+
+def _metric_camera(clips: list[_Clip], hands: dict[str, HandTrack], frame_count: int) -> tuple[CameraTrack, tuple[Rejection, ...]]:
+    """One metric path: every clip's scale from the hands in it, then all clips joined on their shared frames."""
+    followed, rejections = [], []
+    for clip in clips:
+        if clip.camera is None:
+            item = f"camera, frames [{clip.start}, {clip.stop})"
+            rejections.append(Rejection("reconstruction", item, "camera_refused", clip.refusal, clip.start, clip.stop))
+            continue
+        own = slice(clip.start, clip.stop)
+        scale = scale_from_hands(
+            clip.camera,
+            {side: hand.joints_cam[own] for side, hand in hands.items()},
+            {side: hand.is_valid[own] for side, hand in hands.items()},
+            clip.times_s,
+        )
+        followed.append(ClipCamera(clip.start, clip.camera, scale.scale, scale.rel_std, scale.source))
+    chain, apart = _longest_chain(followed)
+    for clip in apart:
+        item = f"camera, clip [{clip.start}, {clip.stop})"
+        detail = "It shares no frame with the longest run of clips whose camera could be followed."
+        rejections.append(Rejection("reconstruction", item, "clip_not_merged", detail, clip.start, clip.stop))
+    track, dropped = merge_tracks(tuple(chain))
+    return _padded(track, frame_count), (*rejections, *dropped)
+
+
+def _longest_chain(clips: list[ClipCamera]) -> tuple[list[ClipCamera], list[ClipCamera]]:
+    """The longest run of clips that overlap one another in turn, and the others: a refused clip breaks the world in two."""
+    chains: list[list[ClipCamera]] = []
+    for clip in clips:
+        if chains and clip.start < chains[-1][-1].stop:
+            chains[-1].append(clip)
+        else:
+            chains.append([clip])
+    longest = max(chains, key=lambda chain: chain[-1].stop - chain[0].start)
+    return longest, [clip for chain in chains if chain is not longest for clip in chain]
+
+
+def _padded(track: CameraTrack, frame_count: int) -> CameraTrack:
+    """The track over all frames of the video: clips refused at the end leave invalid frames that repeat the last pose."""
+    missing = frame_count - len(track)
+    if missing <= 0:
+        return track
+    T = np.concatenate([track.T_world_cam, np.repeat(track.T_world_cam[-1:], missing, axis=0)])
+    return replace(track, T_world_cam=T, is_valid=np.concatenate([track.is_valid, np.zeros(missing, bool)]))
+
+
+def _at_video_size(camera: CameraTrack, width_px: int, height_px: int) -> CameraTrack:
+    """The same camera with intrinsics in pixels of the video instead of the working size."""
+    K_px = scale_K(camera.K_px, width_px / camera.width_px, height_px / camera.height_px)
+    return replace(camera, K_px=K_px, width_px=width_px, height_px=height_px)
+
+
+def _camera_figures(clips: list[_Clip]) -> dict[str, float]:
+    """Camera figures of the report: the median over clips of each named measurement."""
+    figures: dict[str, list[float]] = {}
+    for clip in clips:
+        for name, value in (clip.camera.figures if clip.camera else {}).items():
+            figures.setdefault(f"camera_{name}", []).append(value)
+    return {name: float(np.median(values)) for name, values in figures.items()}

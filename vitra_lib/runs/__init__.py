@@ -1,0 +1,1 @@
+"""Running the notebooks: strict runner, records of results, anatomy check, cleaning, HTML gallery."""
