@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml
 	if ! $(PY) -c 'import sys, pip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1; then \
 	  echo "Making $(VENV) with $$("$$found" -V) …"; rm -rf $(VENV); "$$found" -m venv $(VENV); \
 	fi; \
-	echo "Installing the kit and what it needs into $(VENV): a minute or two, about 2 GB, once …"; \
+	echo "Installing the kit and what it needs into $(VENV): about 2 GB, some minutes, once …"; \
 	$(PY) -m pip install -e . | { grep --line-buffered -E '\([0-9]{2,}\.[0-9] MB\)|^Installing' || true; } | cut -c1-110; \
 	$(PY) -m pip install --quiet --no-deps "$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["tracker"])')"; \
 	printf '%s' "$(CURDIR)" > $(STAMP); \

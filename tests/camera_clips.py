@@ -1,4 +1,4 @@
-"""A tiny world of textured planes for camera tests: exact poses, exact K, and a hand-like thing that moves by itself."""
+"""A tiny world of textured planes for camera tests: exact poses, exact K, and a hand-like patch that wanders."""
 
 from dataclasses import dataclass
 

@@ -40,7 +40,10 @@ def test_matching_is_as_large_as_any(seed):
     tolerance = int(rng.integers(0, 5))
     short, long = sorted((predicted, true), key=len)
     best = max(
-        (sum(abs(a - b) <= tolerance for a, b in zip(short, chosen, strict=True)) for chosen in itertools.permutations(long, len(short))),
+        (
+            sum(abs(a - b) <= tolerance for a, b in zip(short, chosen, strict=True))
+            for chosen in itertools.permutations(long, len(short))
+        ),
         default=0,
     )
     pairs = match_boundaries(predicted, true, tolerance)

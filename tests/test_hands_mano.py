@@ -1,4 +1,4 @@
-"""MANO's interface contract on a synthetic file: every form of the file gives smplx's numbers, and no code in it runs."""
+"""MANO's interface contract on a synthetic file: every form of it gives smplx's numbers, and no code in it runs."""
 
 import pickle
 import subprocess

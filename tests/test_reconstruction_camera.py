@@ -50,7 +50,7 @@ def test_observations_reproject_where_they_were_seen(known: CameraEstimate) -> N
     p = np.einsum("nij,nj->ni", T[:, :3, :3], known.points_world[known.obs_point]) + T[:, :3, 3]
     uv = p @ known.track.K_px.T
     error = np.linalg.norm(uv[:, :2] / uv[:, 2:] - known.obs_uv_px, axis=1)
-    assert np.sqrt((error**2).mean()) == pytest.approx(known.figures["reprojection_px"], rel=1e-6)
+    assert np.sqrt((error**2).mean()) == pytest.approx(known.figures["reprojection_px"], rel=1e-4)
     assert np.sqrt((error**2).mean()) < 0.6
     assert (np.diff(known.obs_frame) >= 0).all()
     assert np.median(p[:, 2]) == pytest.approx(1.0, abs=0.02)

@@ -23,8 +23,13 @@ def centre_x(hand) -> np.ndarray:
     return hand.keypoints_px[:, :, 0].mean(axis=1) - SHAPE[:, 0].mean()
 
 
+def merged(forward, backward, config=IdentityConfig()):
+    frames = [fuse(a, b, config.fuse_distance) for a, b in zip(forward, backward, strict=True)]
+    return identify(frames, FPS, (WIDTH, HEIGHT), config)
+
+
 def both(frames):
-    return identify(frames, frames, FPS, (WIDTH, HEIGHT))
+    return merged(frames, frames)
 
 
 def test_flickering_labels_are_healed_by_the_majority():
@@ -74,12 +79,12 @@ def test_short_ghost_and_off_size_ghost_are_dropped():
         lambda t: sighting(t, 100, p=0.1) if t == 30 else None,
         lambda t: sighting(t, 60, 60, p=0.05, scale=0.1),
     )
-    found = identify(frames, [[] for _ in frames], FPS, (WIDTH, HEIGHT))
+    found = merged(frames, [[] for _ in frames])
     assert found["right"].is_detected.all()
     assert not found["left"].is_detected.any()
     # control: the same chains with all filters open
     loose = IdentityConfig(min_seen_s=1e-6, size_range=(1e-6, 10.0))
-    assert identify(frames, frames, FPS, (WIDTH, HEIGHT), loose)["left"].is_detected.any()
+    assert merged(frames, frames, loose)["left"].is_detected.any()
 
 
 def test_a_second_sure_right_hand_is_not_made_a_left_one_in_passing():
@@ -92,7 +97,7 @@ def test_a_second_sure_right_hand_is_not_made_a_left_one_in_passing():
 def test_passes_fill_each_others_gaps_and_agree_elsewhere():
     forward = video(lambda t: sighting(t, 300) if t < 40 else None)
     backward = video(lambda t: sighting(t, 310) if t >= 20 else None)
-    right = identify(forward, backward, FPS, (WIDTH, HEIGHT))["right"]
+    right = merged(forward, backward)["right"]
     assert right.is_detected.all()
     np.testing.assert_allclose(centre_x(right)[[0, 30, 59]], [300, 305, 310])
 
@@ -116,7 +121,10 @@ def test_nothing_seen_gives_nothing_and_never_fails():
 def test_time_reversal_changes_nothing():
     frames = video(lambda t: sighting(t, 200 + t, p=0.2), lambda t: sighting(t, 450 - t, p=0.9))
     forward = both(frames)
-    turned = [[Sighting(TIME - 1 - s.frame, s.keypoints_px, s.world_landmarks_m, s.right_probability) for s in f] for f in frames[::-1]]
+    turned = [
+        [Sighting(TIME - 1 - s.frame, s.keypoints_px, s.world_landmarks_m, s.right_probability) for s in f]
+        for f in frames[::-1]
+    ]
     backward = both(turned)
     for side in ("left", "right"):
         np.testing.assert_allclose(backward[side].keypoints_px[::-1], forward[side].keypoints_px)
@@ -125,15 +133,26 @@ def test_time_reversal_changes_nothing():
 def test_mirrored_sightings_swap_sides():
     frames = video(lambda t: sighting(t, 200 + t, p=0.2), lambda t: sighting(t, 450 - t, p=0.9))
     flip = [
-        [Sighting(s.frame, s.keypoints_px * [-1, 1] + [WIDTH, 0], s.world_landmarks_m, 1 - s.right_probability) for s in f]
+        [
+            Sighting(s.frame, s.keypoints_px * [-1, 1] + [WIDTH, 0], s.world_landmarks_m, 1 - s.right_probability)
+            for s in f
+        ]
         for f in frames
     ]
     plain, mirrored = both(frames), both(flip)
     np.testing.assert_allclose(mirrored["left"].keypoints_px[..., 0], WIDTH - plain["right"].keypoints_px[..., 0])
 
 
-def test_unequal_passes_and_bad_config_are_refused():
-    with pytest.raises(BadInput, match="same frames"):
-        identify([[]], [], FPS, (WIDTH, HEIGHT))
+def test_bad_config_is_refused():
     with pytest.raises(BadInput, match="size_range"):
         IdentityConfig(size_range=(0.5, 0.1))
+
+
+def test_an_undecided_hand_takes_the_name_of_the_hand_that_was_there():
+    """After a pause longer than a chain may have, the label alone would be wrong."""
+    frames = video(lambda t: sighting(t, 320, p=0.9) if t < 30 else (sighting(t, 325, p=0.45) if t >= 45 else None))
+    right = both(frames)["right"]
+    assert right.is_detected[:30].all() and right.is_detected[45:].all()
+    # control: without memory the second chain is called left
+    forgetful = merged(frames, frames, IdentityConfig(continuity_log_odds=0.0))
+    assert forgetful["left"].is_detected[45:].all()

@@ -116,6 +116,15 @@ def test_a_failed_cell_is_one_sentence_and_a_named_copy(notebook: Path, tmp_path
     assert sorted(os.listdir(out)) == ["01_broken.failed.html", "01_broken.failed.ipynb", "index.html", "records"]
 
 
+def test_a_kernel_that_dies_is_one_sentence(notebook: Path, tmp_path: Path) -> None:
+    deadly = good()
+    deadly.cells.insert(6, code('import os\nos.write(2, b"native trouble.")\nos._exit(1)'))
+    path = write(deadly, tmp_path / "02_deadly.ipynb")
+    with pytest.raises(NotebookFailed, match="02_deadly.ipynb lost its kernel") as caught:
+        run_notebook(path, RunPlan(tmp_path / "out"))
+    assert "\n" not in str(caught.value) and (tmp_path / "out" / "02_deadly.failed.ipynb").is_file()
+
+
 def test_a_parameter_that_no_notebook_of_a_tour_has_is_unknown(notebook: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="legal are profile, seed, video"):
         run_tour([notebook], tmp_path / "out", {"sed": 3}, "A tour")

@@ -61,7 +61,9 @@ def test_stretches_of_track_do_not_see_each_other():
     smooth, velocity = smoothed_motion(time_s, position, run, 10.0)
     assert np.abs(velocity).max() == 0.0
     np.testing.assert_array_equal(smooth, position)
-    assert np.abs(smoothed_motion(time_s, position, one_run(time_s), 10.0)[1]).max() > 0.5, "control: one run mixes them"
+    assert np.abs(smoothed_motion(time_s, position, one_run(time_s), 10.0)[1]).max() > 0.5, (
+        "control: one run mixes them"
+    )
     assert len(runs_of(np.zeros(0), 0.5)) == 0
     assert all(a.shape == (0, 3) for a in smoothed_motion(np.zeros(0), np.zeros((0, 3)), np.zeros(0, np.int64), 0.08))
 
@@ -113,20 +115,35 @@ def test_ends_of_a_rest_are_where_minimum_jerk_movements_stop_and_start(fps):
     assert abs(crossing - 1.7) > 0.09, "control: the threshold alone is early"
 
 
+def kept_of(cuts, fixed, speed, time_s=None, **knobs):
+    time_s = np.arange(len(speed)) / 30 if time_s is None else time_s
+    config = SegmentationConfig(**({"min_pause_s": 0.0} | knobs))
+    return prominent(np.array(cuts), np.array(fixed, bool), time_s, np.array(speed, float), config)
+
+
 def test_ripples_are_no_cuts_but_valleys_are():
-    speed = np.array([0, 1, 0.9, 1, 0.1, 1, 0.95, 0.9, 0.97, 1, 0])
-    cuts = np.array([0, 2, 4, 7, 10])
-    fixed = np.array([True, False, False, False, True])
-    np.testing.assert_array_equal(prominent(cuts, speed, fixed, 0.7), [True, False, True, False, True])
-    assert prominent(cuts, speed, fixed, 1.0).all(), "1 switches the rule off"
-    assert prominent(cuts, speed, np.ones(5, bool), 0.1).all(), "fixed cuts stay"
+    speed = [0, 1, 0.9, 1, 0.1, 1, 0.95, 0.9, 0.97, 1, 0]
+    cuts, fixed = [0, 2, 4, 7, 10], [1, 0, 0, 0, 1]
+    np.testing.assert_array_equal(kept_of(cuts, fixed, speed, max_cut_ratio=0.7), [1, 0, 1, 0, 1])
+    assert kept_of(cuts, fixed, speed, max_cut_ratio=1.0).all(), "1 switches the rule off"
+    assert kept_of(cuts, [1] * 5, speed, max_cut_ratio=0.1).all(), "fixed cuts stay"
 
 
 def test_of_two_shallow_neighbours_the_deeper_may_stay():
-    speed = np.array([0, 1.0, 0.5, 0.55, 0.54, 1.0, 0])
-    cuts = np.array([0, 2, 4, 6])
-    kept = prominent(cuts, speed, np.array([True, False, False, True]), 0.7)
-    np.testing.assert_array_equal(kept, [True, True, False, True])
+    kept = kept_of([0, 2, 4, 6], [1, 0, 0, 1], [0, 1.0, 0.5, 0.55, 0.54, 1.0, 0], max_cut_ratio=0.7)
+    np.testing.assert_array_equal(kept, [1, 1, 0, 1])
+
+
+@pytest.mark.parametrize("fps", [12, 30, 120])
+def test_a_turning_point_is_no_pause_but_an_end_of_movement_is(fps):
+    time_s = np.arange(round(2 * fps) + 1) / fps
+    reversal = np.abs(np.sin(np.pi * time_s / 2 + np.pi / 2)) ** 0.1  # zero at 1 s, back at full speed at once
+    u = time_s % 1.0
+    two_bells = u**2 * (1 - u) ** 2 * 16
+    cuts, fixed = [0, fps, 2 * fps], [1, 0, 1]
+    assert not kept_of(cuts, fixed, reversal, time_s, min_pause_s=0.12)[1]
+    assert kept_of(cuts, fixed, two_bells, time_s, min_pause_s=0.12)[1]
+    assert kept_of(cuts, fixed, reversal, time_s, min_pause_s=0.0)[1], "control: by depth alone it would be a cut"
 
 
 def test_short_pieces_merge_across_the_faster_cut():
@@ -138,7 +155,9 @@ def test_short_pieces_merge_across_the_faster_cut():
     at_the_ends = merge_short(np.array([0, 5, 100, 195, 199]), time_s, one_run(time_s), speed, 0.3)
     np.testing.assert_array_equal(at_the_ends, [0, 100, 199])
     runs = np.repeat([0, 1], 100)
-    np.testing.assert_array_equal(merge_short(np.array([0, 95, 99, 100, 104, 199]), time_s, runs, speed, 0.3), [0, 99, 100, 199])
+    np.testing.assert_array_equal(
+        merge_short(np.array([0, 95, 99, 100, 104, 199]), time_s, runs, speed, 0.3), [0, 99, 100, 199]
+    )
     np.testing.assert_array_equal(merge_short(np.array([0, 4]), time_s, one_run(time_s), speed, 0.3), [0, 4])
 
 

@@ -11,13 +11,14 @@ from video_makers import HEIGHT, WIDTH, hide_first_frames, make_video, number_in
 from vitra_lib.core.errors import BadInput
 from vitra_lib.video import VideoReader, probe
 
+_X265 = {"g": "10", "preset": "ultrafast", "x265-params": "bframes=3:open-gop=1:log-level=none"}
 KINDS = {
     "h264 with B-frames": ("a.mp4", "libx264", {"g": "12", "bf": "3", "preset": "veryfast"}, "h264"),
     "h264 open GOP": ("a.mp4", "libx264", {"g": "9", "bf": "3", "x264-params": "open-gop=1:scenecut=0"}, "h264"),
     "h264 one long GOP": ("a.mkv", "libx264", {"g": "250", "bf": "2", "preset": "veryfast"}, "h264"),
     "h264 all key frames": ("a.mov", "libx264", {"g": "1"}, "h264"),
     "h264 transport stream": ("a.ts", "libx264", {"g": "10", "bf": "2", "preset": "veryfast"}, "h264"),
-    "hevc": ("a.mp4", "libx265", {"g": "10", "preset": "ultrafast", "x265-params": "bframes=3:open-gop=1:log-level=none"}, "hevc"),
+    "hevc": ("a.mp4", "libx265", _X265, "hevc"),
     "vp9": ("a.webm", "libvpx-vp9", {"g": "10", "deadline": "realtime", "cpu-used": "8"}, "vp9"),
     "vp9 with hidden frames": ("a.webm", "libvpx-vp9", {"g": "20", "auto-alt-ref": "1", "lag-in-frames": "16"}, "vp9"),
     "av1": ("a.mp4", "libsvtav1", {"g": "10", "preset": "12"}, "av1"),
@@ -114,10 +115,14 @@ def test_variable_rate_keeps_every_frame_and_its_time(tmp_path, name, base):
 
 def test_rounded_times_of_a_constant_rate_are_not_variable(tmp_path):
     pts = np.round(np.arange(90) * 1000 / 29.97).astype(int)
-    path = make_video(tmp_path / "a.webm", 90, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, pts, Fraction(1, 1000))
+    path = make_video(
+        tmp_path / "a.webm", 90, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, pts, Fraction(1, 1000)
+    )
     assert not probe(path).is_variable_rate
     dropped = np.delete(np.round(np.arange(91) * 1000 / 29.97).astype(int), 60)
-    path = make_video(tmp_path / "b.webm", 90, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, dropped, Fraction(1, 1000))
+    path = make_video(
+        tmp_path / "b.webm", 90, "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, dropped, Fraction(1, 1000)
+    )
     assert probe(path).is_variable_rate
 
 
@@ -189,7 +194,12 @@ def test_shrinking_is_an_area_average(tmp_path):
 
 def test_colours_come_back(tmp_path):
     image = np.zeros((48, 64, 3), np.uint8)
-    image[:, :16], image[:, 16:32], image[:, 32:48], image[:, 48:] = (200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128)
+    image[:, :16], image[:, 16:32], image[:, 32:48], image[:, 48:] = (
+        (200, 30, 30),
+        (30, 200, 30),
+        (30, 30, 200),
+        (128, 128, 128),
+    )
     for space in ("ITU709", "ITU601"):
         path = tmp_path / f"{space}.mp4"
         with av.open(str(path), "w") as container:

@@ -49,7 +49,9 @@ def test_file_is_made_for_random_access_and_plays_everywhere(tmp_path):
 def test_same_images_give_the_same_bytes(tmp_path):
     a, b = write_numbers(tmp_path / "a.mp4"), write_numbers(tmp_path / "b.mp4")
     assert a.read_bytes() == b.read_bytes()
-    assert write_numbers(tmp_path / "c.mp4", crf=30).read_bytes() != a.read_bytes(), "control: other settings, other bytes"
+    assert write_numbers(tmp_path / "c.mp4", crf=30).read_bytes() != a.read_bytes(), (
+        "control: other settings, other bytes"
+    )
     assert b"Lavf" not in a.read_bytes()
 
 
@@ -111,7 +113,10 @@ def test_full_disk(tmp_path, limit):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(WriteFailed, match="(?i)can't (be written|write)"), VideoWriter(tmp_path / "full.mp4", 30, 64, 48) as writer:
+        with (
+            pytest.raises(WriteFailed, match="(?i)can't (be written|write)"),
+            VideoWriter(tmp_path / "full.mp4", 30, 64, 48) as writer,
+        ):
             for image in images:
                 writer.write(image)
     finally:
@@ -121,7 +126,9 @@ def test_full_disk(tmp_path, limit):
 
 def test_transcode_keeps_frames_and_times_of_a_variable_rate(tmp_path):
     pts = np.cumsum(np.random.default_rng(1).integers(1000, 9000, 60)) + 777
-    src = make_video(tmp_path / "src.mkv", 60, "libx264", {"g": "250", "bf": "3"}, pts // 90, Fraction(1, 1000), size=(256, 192))
+    src = make_video(
+        tmp_path / "src.mkv", 60, "libx264", {"g": "250", "bf": "3"}, pts // 90, Fraction(1, 1000), size=(256, 192)
+    )
     info = transcode(src, tmp_path / "dst.mp4", short_side_px=96, gop=10)
     assert (info.width_px, info.height_px, info.frame_count, info.is_variable_rate) == (128, 96, 60, True)
     with VideoReader(src) as a, VideoReader(tmp_path / "dst.mp4") as b:

@@ -1,4 +1,4 @@
-"""Small videos whose every frame says its own number in black and white blocks, for the tests of reading and writing."""
+"""Small videos whose every frame says its own number in black and white blocks, for tests of reading and writing."""
 
 import struct
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ VERBS = (
     "build",
     "import_",
     "export",
+    "evaluate",
     "lifter",
     "assets",
 )

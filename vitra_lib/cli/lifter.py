@@ -15,10 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--seed", type=int, default=0, help="determines every view (default 0)")
     render.add_argument("--count", type=int, default=1000, help="clips of a few frames each (default 1000)")
     render.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the shards; finished ones are kept")
+    render.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the shards; finished ones are kept"
+    )
     train = steps.add_parser("train", help="train all candidates, choose on held-out renders, write weights and record")
     train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with shards")
-    train.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write (.npz); the record lies beside")
+    train.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="weights to write (.npz); the record lies beside"
+    )
     train.add_argument("--seed", type=int, default=0, help="of the initialisation (default 0)")
     train.add_argument("--quick", action="store_true", help="few epochs and small candidates, to try the command")
 
@@ -39,7 +43,9 @@ def _render(args: argparse.Namespace) -> int:
     for clips, rows in render_shards(job, hand_view):
         done, samples = done + clips, samples + rows
         rate = samples / (time.monotonic() - start)
-        print(f"{done} of {args.count} clips, {samples} new samples, {rate:.1f} per second", file=sys.stderr, flush=True)
+        print(
+            f"{done} of {args.count} clips, {samples} new samples, {rate:.1f} per second", file=sys.stderr, flush=True
+        )
     print(f"{args.count} clips in {args.out}; {samples} new samples.")
     return 0
 
@@ -50,11 +56,17 @@ def _train(args: argparse.Namespace) -> int:
 
     samples = load_samples(args.data)
     candidates = list(QUICK_CANDIDATES if args.quick else CANDIDATES)
-    lifter, chosen, record = table(samples, candidates, args.seed, progress=lambda line: print(line, file=sys.stderr, flush=True))
-    record["command"] = f"vitra lifter train --data DIR --out {args.out.name} --seed {args.seed}" + (" --quick" if args.quick else "")
+    lifter, chosen, record = table(
+        samples, candidates, args.seed, progress=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    record["command"] = f"vitra lifter train --data DIR --out {args.out.name} --seed {args.seed}" + (
+        " --quick" if args.quick else ""
+    )
     save(lifter, args.out, record)
     for name, row in record["errors"].items():
         test = row["test"]
-        print(f"{name:34s} wrist {test['wrist_cm']:5.1f} cm  rotation {test['rotation_deg']:5.1f} deg  joints {test['relative_mm']:5.1f} mm")
+        print(
+            f"{name:34s} wrist {test['wrist_cm']:5.1f} cm  rotation {test['rotation_deg']:5.1f} deg  joints {test['relative_mm']:5.1f} mm"
+        )
     print(f"Chosen: {chosen.name}. Written: {args.out} and {args.out.with_suffix('.json').name}.")
     return 0

@@ -113,8 +113,6 @@ def inner_boundaries(segments: Iterable[Segment], side: Side) -> Int[np.ndarray,
     return ends[1:-1].astype(np.int64)
 
 
-def inner_cuts(
-    cuts: Int[np.ndarray, " cuts"], first: int, last: int
-) -> Int[np.ndarray, " inner"]:
+def inner_cuts(cuts: Int[np.ndarray, " cuts"], first: int, last: int) -> Int[np.ndarray, " inner"]:
     """The cuts strictly between the track's first and last frame."""
     return cuts[(cuts > first) & (cuts < last)]

@@ -50,7 +50,7 @@ class StepErrors:
 
 def path_errors(
     T_world_cam: Float[np.ndarray, "time 4 4"],
-    T_ref_cam: Float[np.ndarray, "time 4 4"],
+    T_ref_cam: Float[np.ndarray, "ref_time 4 4"],
     with_scale: bool = True,
     is_compared: Bool[np.ndarray, " time"] | None = None,
 ) -> PathErrors:
@@ -77,7 +77,7 @@ def path_errors(
 
 def step_errors(
     T_world_cam: Float[np.ndarray, "time 4 4"],
-    T_ref_cam: Float[np.ndarray, "time 4 4"],
+    T_ref_cam: Float[np.ndarray, "ref_time 4 4"],
     step: int = 1,
     is_compared: Bool[np.ndarray, " time"] | None = None,
 ) -> StepErrors:
@@ -109,25 +109,25 @@ def step_errors(
 def associate(
     times_s: Float[np.ndarray, " a"], ref_times_s: Float[np.ndarray, " b"], max_difference_s: float = 0.01
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """Pair the samples of two increasing time series: each sample with the nearest reference, if near enough.
+    """Pair the samples of two increasing time series: each of the shorter one with the nearest of the longer.
 
     Args:
         times_s, ref_times_s: sample times on one clock [s].
         max_difference_s: largest difference within a pair [s].
 
     Returns:
-        (index, ref_index); a reference sample is used once, by the sample nearest to it.
+        (index, ref_index) of the pairs, in time order.
     """
-    after = np.clip(np.searchsorted(ref_times_s, times_s), 1, max(len(ref_times_s) - 1, 1))
-    last = len(ref_times_s) - 1
-    before, after = np.minimum(after - 1, last), np.minimum(after, last)
-    nearer = np.abs(ref_times_s[before] - times_s) <= np.abs(ref_times_s[after] - times_s)
-    nearest = np.where(nearer, before, after)
-    difference = np.abs(ref_times_s[nearest] - times_s)
-    order = np.argsort(difference, kind="stable")
-    order = order[difference[order] <= max_difference_s]
-    _, first = np.unique(nearest[order], return_index=True)
-    index = np.sort(order[first])
+    if len(times_s) > len(ref_times_s):
+        ref_index, index = associate(ref_times_s, times_s, max_difference_s)
+        return index, ref_index
+    if len(times_s) == 0:
+        return np.zeros(0, int), np.zeros(0, int)
+    after = np.minimum(np.searchsorted(ref_times_s, times_s), len(ref_times_s) - 1)
+    before = np.maximum(after - 1, 0)
+    is_before = np.abs(ref_times_s[before] - times_s) <= np.abs(ref_times_s[after] - times_s)
+    nearest = np.where(is_before, before, after)
+    index = np.flatnonzero(np.abs(ref_times_s[nearest] - times_s) <= max_difference_s)
     return index, nearest[index]
 
 

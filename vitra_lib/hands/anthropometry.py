@@ -5,13 +5,14 @@ Sources (means of men and women; nothing here is derived from a scanned hand mod
 * Segment lengths: A. Buryanov and V. Kotiuk (2010), "Proportions of hand segments", International Journal of
   Morphology 28(3): 755-758 (X-ray lengths of metacarpals and phalanges, and the soft tissue beyond the
   distal phalanx).
-* Hand length (wrist crease to middle finger tip) and hand breadth: C. C. Gordon et al. (1989), "1988
-  anthropometric survey of U.S. Army personnel: methods and summary statistics", TR-89/044. The distance from the
-  wrist to the base of the third metacarpal is what hand length leaves over; it agrees with the carpal
-  height of Y. Youm et al. (1978), "Kinematics of the wrist", Journal of Bone and Joint Surgery 60-A: 423-431.
-* Breadths and depths of the digits at the joints, wrist breadth: rounded to half a millimetre within the ranges of
-  J. W. Garrett (1971), "The adult human hand: some anthropometric and biomechanical considerations", Human
-  Factors 13(2): 117-131, and T. M. Greiner (1991), "Hand anthropometry of U.S. Army personnel", TR-92/011.
+* Hand length (wrist crease to middle finger tip), hand breadth and, rounded, forearm length: C. C. Gordon et al.
+  (1989), "1988 anthropometric survey of U.S. Army personnel: methods and summary statistics", TR-89/044. The
+  distance from the wrist to the base of the third metacarpal is what hand length leaves over; it agrees with the
+  carpal height of Y. Youm et al. (1978), "Kinematics of the wrist", Journal of Bone and Joint Surgery 60-A: 423-431.
+* Breadths and depths of the digits at the joints and of the wrist: typical values rounded to half a millimetre, not
+  table entries; the dimensions are those surveyed by J. W. Garrett (1971), "The adult human hand: some anthropometric
+  and biomechanical considerations", Human Factors 13(2): 117-131, and by T. M. Greiner (1991), "Hand anthropometry of
+  U.S. Army personnel", TR-92/011.
 
 Angles between the metacarpals and the thumb's resting direction are choices of this project: a flat hand with
 slightly spread fingers and the thumb 40 degrees aside.

@@ -7,7 +7,6 @@ the smallest swing. A few bounded Gauss-Newton steps then polish what the closed
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -24,7 +23,7 @@ from vitra_lib.hands.kinematics import (
 )
 from vitra_lib.hands.mirror import mirror_points, mirror_rotation
 from vitra_lib.hands.model import HandModel
-from vitra_lib.hands.skeleton import bone_lengths
+from vitra_lib.hands.skeleton import Side, bone_lengths
 
 RIGID_JOINTS = np.array([0, 1, 5, 9, 13, 17])
 """Joints that no local rotation moves: wrist, thumb base and the four knuckles."""
@@ -54,7 +53,7 @@ class PointFit:
 
 def fit_points(
     points_a: Float[np.ndarray, "time 21 3"],
-    side: Literal["left", "right"],
+    side: Side,
     chains: BoneChains,
     dofs: FingerDofs | None = None,
     iterations: int = 12,

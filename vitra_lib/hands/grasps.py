@@ -7,9 +7,10 @@ z bends it towards the palm; its two outer joints bend about the thumb's own obl
 
 Limits: ranges of motion of the American Academy of Orthopaedic Surgeons (1965), "Joint motion: method of
 measuring and recording" (MCP flexion 90, PIP 100, DIP 90, MCP hyperextension 45, thumb MCP flexion 50, thumb IP
-flexion 80 degrees, slightly narrowed to what is reached without force), and for spreading A. M. Hollister et al.
-(1992), "The axes of rotation of the thumb carpometacarpal joint", Journal of Orthopaedic Research 10: 454-460 (two
-axes, coupled twist). Distal joints follow proximal ones (DIP about 2/3 of PIP: J. Lee and T. Kunii 1995, "Model-based
+flexion 80 degrees), moved by up to 15 degrees towards what is reached without force. The spread of the fingers, the
+small twists and the box around the thumb's base joint are this project's choices; that joint turns about two oblique
+axes (A. Hollister et al. 1992, "The axes of rotation of the thumb carpometacarpal joint", Journal of Orthopaedic
+Research 10: 454-460). Distal joints follow proximal ones (DIP about 2/3 of PIP: J. Lee and T. Kunii 1995, "Model-based
 analysis of hand posture", IEEE Computer Graphics and Applications 15(5): 77-86).
 """
 
@@ -90,7 +91,8 @@ FINGER_HALF_DEPTH_M = 0.009
 """Distance from a finger bone to the skin of its palm side [m]."""
 
 GRASP_POSES: tuple[str, ...] = (
-    "power", "cylinder", "wide_cylinder", "sphere", "pinch", "precision_pinch", "tripod", "pour_grip", "lateral", "hook",
+    "power", "cylinder", "wide_cylinder", "sphere", "pour_grip", "pinch", "precision_pinch", "tripod", "lateral",
+    "hook",
 )  # fmt: skip
 """Poses that hold an object."""
 

@@ -8,7 +8,6 @@ finger these are the static xyz Euler angles, a hinge keeps one axis and locks t
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -19,7 +18,7 @@ from vitra_lib.hands.anthropometry import flexion_axis
 from vitra_lib.hands.grasps import joint_limits
 from vitra_lib.hands.mirror import mirror_points
 from vitra_lib.hands.model import HandModel
-from vitra_lib.hands.skeleton import MANO_FINGERS, finger_joints
+from vitra_lib.hands.skeleton import MANO_FINGERS, Side, finger_joints
 
 CHAINS = np.array([finger_joints(finger) for finger in MANO_FINGERS])
 """(5, 4) 21-joint indices of each finger's three joints and tip; row f owns local rotations 3 f .. 3 f + 2."""
@@ -128,7 +127,7 @@ def joints_of(chains: BoneChains, R_parent_joint: Float[np.ndarray, "*batch 15 3
 
 def pose_joints(
     model: HandModel,
-    side: Literal["left", "right"],
+    side: Side,
     R_a_wrist: Float[np.ndarray, "time 3 3"],
     t_a_wrist: Float[np.ndarray, "time 3"],
     R_parent_joint: Float[np.ndarray, "time 15 3 3"],

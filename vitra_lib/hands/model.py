@@ -46,7 +46,7 @@ def load_hand_model(
     Args:
         name: "standin" (ships with the project) or "mano" (the user's licensed MANO_RIGHT file).
         mano_path: MANO_RIGHT.pkl or .npz; needed for "mano" only.
-        with_forearm: stand-in only: the skin includes 20 cm of forearm.
+        with_forearm: stand-in only: the skin includes 25.5 cm of forearm.
 
     Raises:
         UnknownName: `name` is neither.

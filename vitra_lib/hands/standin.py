@@ -67,7 +67,7 @@ class StandinHand:
     """A right hand with average adult proportions (`anthropometry`), smooth skin and MANO's layout.
 
     Args:
-        with_forearm: True adds 20 cm of forearm to the skin, for pictures; False keeps a short stub.
+        with_forearm: True adds the forearm (25.5 cm) to the skin, for pictures; False keeps a short stub.
     """
 
     name = "standin"

@@ -28,8 +28,8 @@ def plot_wrist_speed(
     for segment in segmentation.segments:
         if segment.side == side:
             ax.axvspan(times_s[segment.start], _end(times_s, segment.stop), color=colour_of(side), alpha=0.12, linewidth=0)
-    for cut in np.asarray(segmentation.cuts.get(side, []), int):
-        ax.axvline(_end(times_s, cut) if cut >= len(times_s) else times_s[cut], color="#333333", linewidth=0.8, linestyle="--")
+    for cut in np.asarray(segmentation.cuts.get(side, []), int).tolist():
+        ax.axvline(_end(times_s, cut), color="#333333", linewidth=0.8, linestyle="--")
     if np.isfinite(speed).any():
         ax.set_ylim(0, max(np.nanmax(speed) * 1.08, 0.05))
     else:

@@ -79,6 +79,8 @@ class IdentityConfig:
         min_seen_s: chains seen for a shorter time (summed over both passes) are ghosts [s].
         size_range: legal hand size as a fraction of the image diagonal.
         prior_log_odds: weight of "the left hand is on the left", for a whole chain at the image border.
+        continuity_log_odds: weight of "a named hand was in this very place a moment ago".
+        memory_s: time constant with which that fades [s].
         swap_proof_s: how long a chain must be seen on the proper side of a rival to be renamed against its own sure
             label [s].
     """
@@ -89,9 +91,11 @@ class IdentityConfig:
     link_gap_s: float = 0.35
     ambiguity: float = 0.25
     label_weight: float = 0.3
-    min_seen_s: float = 0.1
+    min_seen_s: float = 0.15
     size_range: tuple[float, float] = (0.025, 1.2)
     prior_log_odds: float = 1.5
+    continuity_log_odds: float = 20.0
+    memory_s: float = 0.7
     swap_proof_s: float = 0.4
 
     def __post_init__(self) -> None:
@@ -134,7 +138,8 @@ def _distinct(sightings: list[Sighting], max_distance: float) -> list[Sighting]:
 
 
 def _average(a: Sighting, b: Sighting) -> Sighting:
-    weight_a, weight_b = (max(s.right_probability, 1 - s.right_probability) for s in (a, b))
+    # squared margin over a coin toss: a pass that drifts off the hand soon doubts which hand it is
+    weight_a, weight_b = ((abs(s.right_probability - 0.5) + 0.05) ** 2 for s in (a, b))
     share = weight_a / (weight_a + weight_b)
     return Sighting(
         a.frame,
@@ -159,9 +164,14 @@ def _link_cost(chain: list[Sighting], sighting: Sighting, fps: float, config: Id
     gap_s = (sighting.frame - chain[-1].frame) / fps
     size = max(chain[-1].size_px, sighting.size_px, 1e-6)
     # a hand that turned may overshoot: the nearer of "moves on" and "stays" counts
-    means = [np.abs(p - sighting.keypoints_px).mean() * 1.5 for p in (_expected(chain, sighting.frame), chain[-1].keypoints_px)]
+    means = [
+        np.abs(p - sighting.keypoints_px).mean() * 1.5
+        for p in (_expected(chain, sighting.frame), chain[-1].keypoints_px)
+    ]
     cost = min(means) / size
-    if cost > config.link_distance + config.link_growth_per_s * gap_s or size > 2.5 * min(chain[-1].size_px, sighting.size_px):
+    if cost > config.link_distance + config.link_growth_per_s * gap_s or size > 2.5 * min(
+        chain[-1].size_px, sighting.size_px
+    ):
         return np.inf
     belief = np.mean([s.right_probability for s in chain[-8:]])
     return cost + config.label_weight * abs(belief - sighting.right_probability)
@@ -193,7 +203,12 @@ def _is_ambiguous(cost: np.ndarray, i: int, j: int, margin: float) -> bool:
     """True where exchanging the partners with another live chain AND sighting would cost nearly the same."""
     for k in range(cost.shape[0]):
         for m in range(cost.shape[1]):
-            if k != i and m != j and np.isfinite(cost[k, m]) and cost[i, m] + cost[k, j] < cost[i, j] + cost[k, m] + margin:
+            if (
+                k != i
+                and m != j
+                and np.isfinite(cost[k, m])
+                and cost[i, m] + cost[k, j] < cost[i, j] + cost[k, m] + margin
+            ):
                 return True
     return False
 
@@ -204,6 +219,23 @@ def _evidence(chain: list[Sighting], width_px: float, config: IdentityConfig) ->
     votes = np.log(p / (1 - p)) * np.minimum([s.passes for s in chain], 2) / 2
     place = np.mean([s.keypoints_px[:, 0].mean() for s in chain]) / width_px
     return float(votes.sum() + config.prior_log_odds * np.clip(2 * place - 1, -1, 1))
+
+
+def _continuity(
+    chain: list[Sighting], accepted: dict[Side, list[list[Sighting]]], fps: float, config: IdentityConfig
+) -> float:
+    """Log-odds of "right" because a named hand was here just before, or is just after."""
+    log_odds = 0.0
+    for side, sign in (("left", -1.0), ("right", 1.0)):
+        best = 0.0
+        for other in accepted[side]:
+            for early, late in ((other[-1], chain[0]), (chain[-1], other[0])):
+                gap_s = (late.frame - early.frame) / fps
+                if gap_s > 0:
+                    nearness = np.exp(-landmark_distance(early, late)) * np.exp(-gap_s / config.memory_s)
+                    best = max(best, config.continuity_log_odds * nearness)
+        log_odds += sign * best
+    return float(log_odds)
 
 
 def _shared(a: list[Sighting], b: list[Sighting]) -> list[tuple[Sighting, Sighting]]:
@@ -218,7 +250,11 @@ def _is_ghost(chain: list[Sighting], fps: float, frame_count: int, diagonal_px: 
 
 
 def _settle(
-    chain: list[Sighting], evidence: float, accepted: dict[Side, list[list[Sighting]]], fps: float, config: IdentityConfig
+    chain: list[Sighting],
+    evidence: float,
+    accepted: dict[Side, list[list[Sighting]]],
+    fps: float,
+    config: IdentityConfig,
 ) -> tuple[Side | None, list[Sighting]]:
     """Side of a chain given the stronger chains that already have one; None for a ghost."""
     wanted: Side = "right" if evidence > 0 else "left"
@@ -261,10 +297,14 @@ def choose_sides(
     width, height = size_px
     diagonal = float(np.hypot(width, height))
     real = [c for c in chains if not _is_ghost(c, fps, frame_count, diagonal, config)]
-    ranked = sorted(((_evidence(c, float(width), config), c) for c in real), key=lambda item: (-abs(item[0]), item[1][0].frame))
+    evidence = [_evidence(c, float(width), config) for c in real]
     accepted: dict[Side, list[list[Sighting]]] = {"left": [], "right": []}
-    for evidence, chain in ranked:
-        side, kept = _settle(chain, evidence, accepted, fps, config)
+    waiting = list(range(len(real)))
+    while waiting:  # the surest chain first: what is settled helps to name its neighbours in time
+        total = {k: evidence[k] + _continuity(real[k], accepted, fps, config) for k in waiting}
+        best = max(waiting, key=lambda k: (abs(total[k]), -real[k][0].frame))
+        waiting.remove(best)
+        side, kept = _settle(real[best], total[best], accepted, fps, config)
         if side is not None and kept:
             accepted[side].append(kept)
     return {side: _pack(side, accepted[side], frame_count) for side in SIDES}
@@ -282,16 +322,12 @@ def _pack(side: Side, chains: list[list[Sighting]], frame_count: int) -> HandDet
 
 
 def identify(
-    forward: list[list[Sighting]],
-    backward: list[list[Sighting]],
-    fps: float,
-    size_px: tuple[int, int],
-    config: IdentityConfig = IdentityConfig(),
+    frames: list[list[Sighting]], fps: float, size_px: tuple[int, int], config: IdentityConfig = IdentityConfig()
 ) -> dict[Side, HandDetections]:
-    """Merge two passes over one video into one left and one right hand.
+    """Tell left from right in a whole clip.
 
     Args:
-        forward, backward: per frame, what each pass saw; both in the order of the video.
+        frames: per frame, the sightings of different hands (`fuse` joins those of several passes).
         fps: frames per second [1/s].
         size_px: (width, height) of the frames [px].
         config: thresholds.
@@ -299,7 +335,4 @@ def identify(
     Returns:
         Detections per side, of the video's length; all-NaN for a hand that is never seen.
     """
-    if len(forward) != len(backward):
-        raise BadInput(f"Both passes must cover the same frames, not {len(forward)} and {len(backward)}.")
-    frames = [fuse(a, b, config.fuse_distance) for a, b in zip(forward, backward, strict=True)]
     return choose_sides(link(frames, fps, config), len(frames), fps, size_px, config)

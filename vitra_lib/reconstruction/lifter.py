@@ -172,7 +172,9 @@ class Lifter:
         """
         return _load(Path(path or WEIGHTS_PATH))
 
-    def predict(self, features: Float[np.ndarray, "n features"]) -> tuple[Float[np.ndarray, "n 63"], Float[np.ndarray, " n"]]:
+    def predict(
+        self, features: Float[np.ndarray, "n features"]
+    ) -> tuple[Float[np.ndarray, "n 63"], Float[np.ndarray, " n"]]:
         """Targets of `encode_truth`, and the predicted error of the wrist's position in units of its depth."""
         x0 = (features - self.mean) / self.std
         outputs = []
@@ -201,7 +203,9 @@ class Lifter:
         time = len(detections)
         joints = np.full((time, 21, 3), np.nan)
         sigma = np.full(time, np.inf)
-        finite = np.isfinite(detections.keypoints_px).all((1, 2)) & np.isfinite(detections.world_landmarks_m).all((1, 2))
+        finite = np.isfinite(detections.keypoints_px).all((1, 2)) & np.isfinite(detections.world_landmarks_m).all(
+            (1, 2)
+        )
         used = np.flatnonzero(detections.is_detected & finite)
         used = used[np.ptp(detections.keypoints_px[used], axis=1).max(axis=-1) > 1e-3]
         if len(used):
@@ -221,7 +225,9 @@ class Lifter:
         return (rays, world) if detections.side == "right" else (mirror_points(rays), mirror_points(world))
 
 
-def rays_of(keypoints_px: Float[np.ndarray, "*batch 2"], K_px: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "*batch 3"]:
+def rays_of(
+    keypoints_px: Float[np.ndarray, "*batch 2"], K_px: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "*batch 3"]:
     """Viewing rays (z = 1) of pixels under a pinhole camera with or without skew."""
     homogeneous = np.concatenate([keypoints_px, np.ones((*keypoints_px.shape[:-1], 1))], axis=-1)
     return homogeneous @ np.linalg.inv(K_px).T
@@ -242,7 +248,9 @@ def _load(path: Path) -> Lifter:
         layers = [[(data[f"w{m}_{k}"], data[f"b{m}_{k}"]) for k in range(depth)] for m in range(members)]
         return Lifter(layers, data["mean"], data["std"], data["target_mean"], data["target_std"])
     except (KeyError, ValueError, OSError) as error:
-        raise BadInput(f"{path} does not hold lifter weights ({error}): write them with `vitra lifter train`.") from error
+        raise BadInput(
+            f"{path} does not hold lifter weights ({error}): write them with `vitra lifter train`."
+        ) from error
 
 
 def read_record(path: Path | None = None) -> dict:

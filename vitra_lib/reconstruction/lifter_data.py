@@ -101,7 +101,10 @@ class RenderJob:
         """Every file of the run and the clips in it."""
         starts = range(0, self.count, self.clips_per_shard)
         return [
-            (self.out / f"views_{self.seed:04d}_{start:06d}.npz", range(start, min(start + self.clips_per_shard, self.count)))
+            (
+                self.out / f"views_{self.seed:04d}_{start:06d}.npz",
+                range(start, min(start + self.clips_per_shard, self.count)),
+            )
             for start in starts
         ]
 
@@ -150,7 +153,9 @@ def _write_shard(task: tuple[Path, range, int, Callable[[int, int], RenderedHand
     return len(clips), len(rows)
 
 
-def samples_of(view: RenderedHand, index: int, forward: list[list[Sighting]], backward: list[list[Sighting]]) -> list[tuple]:
+def samples_of(
+    view: RenderedHand, index: int, forward: list[list[Sighting]], backward: list[list[Sighting]]
+) -> list[tuple]:
     """Rows (order of `SHARD_FIELDS`) of the sightings of one clip that lie on the true hand."""
     rows = []
     limit = IdentityConfig().fuse_distance
@@ -183,7 +188,9 @@ def load_samples(folder: Path) -> LifterSamples:
     """
     paths = sorted(Path(folder).glob("views_*.npz"))
     if not paths:
-        raise BadInput(f"{folder} holds no lifter data (views_*.npz): make some with `vitra lifter render --out {folder}`.")
+        raise BadInput(
+            f"{folder} holds no lifter data (views_*.npz): make some with `vitra lifter render --out {folder}`."
+        )
     parts = []
     for path in paths:
         with np.load(path, allow_pickle=False) as shard:

@@ -123,7 +123,7 @@ def constant_control(train: LifterSamples) -> Lifter:
 
 
 def naive_lift(samples: LifterSamples, reference: Float[np.ndarray, "m 21 3"]) -> Float[np.ndarray, "n 21 3"]:
-    """Control: the tracker's own 3-D guess, brought to the palm size of `reference` and placed so that it projects right."""
+    """Control: the tracker's own 3-D guess, set to the palm size of `reference` and placed where it projects right."""
     guess = samples.world_landmarks_m - samples.world_landmarks_m[:, :1]
 
     def palm_size(joints: np.ndarray) -> np.ndarray:
@@ -146,7 +146,9 @@ def naive_lift(samples: LifterSamples, reference: Float[np.ndarray, "m 21 3"]) -
     return (guess + t[:, None]) @ frame.R_ray_cam
 
 
-def train(samples: LifterSamples, candidate: Candidate, seed: int, progress: Callable[[str], None] | None = None) -> Lifter:
+def train(
+    samples: LifterSamples, candidate: Candidate, seed: int, progress: Callable[[str], None] | None = None
+) -> Lifter:
     """Fit one candidate to samples.
 
     Args:
@@ -222,11 +224,13 @@ def _train_member(
             progress(f"{candidate.name}: step {step + 1} of {steps}, loss {loss.item():.3f}")
     net.eval()
     linear = [block for block in net if isinstance(block, torch.nn.Linear)]
-    return [(b.weight.detach().numpy().T.astype(np.float64), b.bias.detach().numpy().astype(np.float64)) for b in linear]
+    return [
+        (b.weight.detach().numpy().T.astype(np.float64), b.bias.detach().numpy().astype(np.float64)) for b in linear
+    ]
 
 
 def _loss(output: "torch.Tensor", target: "torch.Tensor", target_std: "torch.Tensor") -> "torch.Tensor":  # noqa: F821
-    """Robust distance of joints, wrist depth and place, all in centimetres at arm's length, plus the error's own likelihood."""
+    """Robust distance of joints, wrist depth and place, in centimetres at arm's length, plus the error's likelihood."""
     import torch
 
     gap = (output[:, :63] - target) * target_std
@@ -278,7 +282,9 @@ def table(
         raise BadInput(f"{len(samples)} samples are too few to train a lifter: render at least 100 clips.")
     constant = constant_control(training)
     rows = {
-        "control: constant mean pose": _row(lift_samples(constant, validation), lift_samples(constant, test), validation, test),
+        "control: constant mean pose": _row(
+            lift_samples(constant, validation), lift_samples(constant, test), validation, test
+        ),
         "control: tracker's own 3-D": _row(
             naive_lift(validation, training.joints_cam), naive_lift(test, training.joints_cam), validation, test
         ),
@@ -313,11 +319,11 @@ def _row(on_validation: np.ndarray, on_test: np.ndarray, validation: LifterSampl
 
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate("ridge, penalty 30", width=0, weight_decay=30.0),
-    Candidate("ridge, penalty 30, without roll", width=0, weight_decay=30.0, uses_roll=False),
-    Candidate("perceptron 3x128", uses_roll=True),
-    Candidate("perceptron 3x128, without roll", uses_roll=False),
-    Candidate("perceptron 3x128, without tracker's 3-D", uses_world=False),
-    Candidate("perceptron 3x192, three members", width=192, members=3, dropout=0.05),
+    Candidate("perceptron 3x128", dropout=0.05),
+    Candidate("perceptron 3x128, without roll", dropout=0.05, uses_roll=False),
+    Candidate("perceptron 3x128, without tracker's 3-D", dropout=0.05, uses_world=False),
+    Candidate("perceptron 3x128, three members", members=3, dropout=0.05),
+    Candidate("perceptron 3x192, three members", width=192, members=3, dropout=0.1),
 )
 """What `vitra lifter train` tries."""
 

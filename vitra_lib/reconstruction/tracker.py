@@ -25,7 +25,8 @@ from jaxtyping import UInt8
 
 from vitra_lib.contracts.hand_track import Side
 from vitra_lib.core.errors import BadInput, MissingAsset
-from vitra_lib.reconstruction.identity import HandDetections, IdentityConfig, Sighting, identify
+from vitra_lib.reconstruction.identity import HandDetections, IdentityConfig, Sighting, fuse, identify
+from vitra_lib.reconstruction.second_look import LookConfig, look_again
 
 log = logging.getLogger(__name__)
 
@@ -43,27 +44,38 @@ class TrackerConfig:
     """Knobs of the hand tracker.
 
     Attributes:
-        threshold: least confidence of palm detection, hand presence and tracking, in (0, 1]. Below 0.5 false hands
-            outnumber the frames gained.
+        threshold: least confidence with which a palm is detected, in (0, 1]. Lower values start on false hands.
+        presence: least confidence that a followed hand is still there. Low, because a hand that grasps is hard to
+            see; the identity step removes the few ghosts.
+        overlap: least overlap of a followed hand with itself in the next frame.
         max_hands: hands looked for per frame and pass.
         max_long_side_px: larger frames are shrunk to this for the tracker (landmarks come back in the frame's pixels).
         both_directions: also run time-reversed; off halves the time and loses many frames.
+        looks_twice: search enlarged windows where a known hand was lost.
+        look: where to search.
         identity: thresholds of the left/right decision.
     """
 
     threshold: float = 0.5
+    presence: float = 0.2
+    overlap: float = 0.3
     max_hands: int = 2
     max_long_side_px: int = 640
     both_directions: bool = True
+    looks_twice: bool = True
+    look: LookConfig = field(default_factory=LookConfig)
     identity: IdentityConfig = field(default_factory=IdentityConfig)
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
-            raise BadInput(f"TrackerConfig.threshold must be in (0, 1], not {self.threshold}.")
+        for name in ("threshold", "presence", "overlap"):
+            if not 0 < getattr(self, name) <= 1:
+                raise BadInput(f"TrackerConfig.{name} must be in (0, 1], not {getattr(self, name)}.")
         if self.max_hands < 1:
             raise BadInput(f"TrackerConfig.max_hands must be at least 1, not {self.max_hands}.")
         if self.max_long_side_px < _MIN_SIDE_PX:
-            raise BadInput(f"TrackerConfig.max_long_side_px must be at least {_MIN_SIDE_PX}, not {self.max_long_side_px}.")
+            raise BadInput(
+                f"TrackerConfig.max_long_side_px must be at least {_MIN_SIDE_PX}, not {self.max_long_side_px}."
+            )
 
 
 @lru_cache(maxsize=1)
@@ -108,14 +120,12 @@ class HandLandmarks:
     """One pass of the landmark model over images, as sightings. Use as a context manager.
 
     Args:
-        threshold: see `TrackerConfig`.
-        max_hands: see `TrackerConfig`.
+        config: knobs.
         is_video: follow hands from image to image; off looks at each image alone.
-        max_long_side_px: see `TrackerConfig`.
     """
 
-    def __init__(self, threshold: float = 0.5, max_hands: int = 2, is_video: bool = True, max_long_side_px: int = 640) -> None:
-        self._long_side = max_long_side_px
+    def __init__(self, config: TrackerConfig = TrackerConfig(), is_video: bool = True) -> None:
+        self._long_side = config.max_long_side_px
         self._is_video = is_video
         self._calls = 0
         task = hand_task()
@@ -128,10 +138,10 @@ class HandLandmarks:
             options = vision.HandLandmarkerOptions(
                 base_options=BaseOptions(model_asset_buffer=task),
                 running_mode=mode,
-                num_hands=max_hands,
-                min_hand_detection_confidence=threshold,
-                min_hand_presence_confidence=threshold,
-                min_tracking_confidence=threshold,
+                num_hands=config.max_hands,
+                min_hand_detection_confidence=config.threshold,
+                min_hand_presence_confidence=config.presence,
+                min_tracking_confidence=config.overlap,
             )
             self._landmarker = vision.HandLandmarker.create_from_options(options)
             self._wrap = lambda pixels: Image(image_format=ImageFormat.SRGB, data=pixels)
@@ -169,7 +179,9 @@ class HandLandmarks:
         small = image if shrink == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         result = self._detect(small)
         sightings = []
-        for label, points, world in zip(result.handedness, result.hand_landmarks, result.hand_world_landmarks, strict=True):
+        for label, points, world in zip(
+            result.handedness, result.hand_landmarks, result.hand_world_landmarks, strict=True
+        ):
             is_right = label[0].category_name == "Right"  # this API does not assume a mirrored image: no swap
             sightings.append(
                 Sighting(
@@ -191,10 +203,7 @@ class TrackPasses:
 
     def __init__(self, config: TrackerConfig = TrackerConfig()) -> None:
         directions = (False, True) if config.both_directions else (False,)
-        self._passes = [
-            (HandLandmarks(config.threshold, config.max_hands, True, config.max_long_side_px), is_reversed)
-            for is_reversed in directions
-        ]
+        self._passes = [(HandLandmarks(config), is_reversed) for is_reversed in directions]
 
     def __enter__(self) -> "TrackPasses":
         return self
@@ -248,7 +257,14 @@ def track_hands(
     height, width = frames[0].shape[:2]
     with TrackPasses(config) as passes:
         forward, backward = passes(frames)
-    found = identify(forward, backward, float(fps), (width, height), config.identity)
+        seen = [fuse(a, b, config.identity.fuse_distance) for a, b in zip(forward, backward, strict=True)]
+        found = identify(seen, float(fps), (width, height), config.identity)
+        if config.looks_twice:
+            closer = [look_again(frames, hand, float(fps), passes, config.look) for hand in found.values()]
+            more = [fuse(left, right, config.identity.fuse_distance) for left, right in zip(*closer, strict=True)]
+            if any(more):
+                seen = [fuse(a, b, config.identity.fuse_distance) for a, b in zip(seen, more, strict=True)]
+                found = identify(seen, float(fps), (width, height), config.identity)
     counts = {side: int(hand.is_detected.sum()) for side, hand in found.items()}
     log.debug("hands found in %d frames: %s", len(frames), counts)
     return found

@@ -2,6 +2,7 @@
 
 import html
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,9 @@ def notebook_html(path: Path) -> tuple[str, bool]:
     notebook = read_notebook(path)
     has_plotly = _inline_plotly(notebook)
     notebook.metadata.pop("widgets", None)
-    exporter = HTMLExporter(template_name="lab", embed_images=True)
+    log = logging.getLogger(f"{__name__}.nbconvert")
+    log.setLevel(logging.ERROR)  # it warns of every picture without a text of its own
+    exporter = HTMLExporter(template_name="lab", embed_images=True, log=log)
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": _title(notebook, path.stem)}})
     return _MODULE_IMPORT.sub("", _REMOTE_SCRIPT.sub("", page)), has_plotly
 

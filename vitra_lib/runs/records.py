@@ -202,3 +202,43 @@ def _emit(kind: str, entry: dict[str, Any], text: str) -> None:
     from IPython.display import display
 
     display({MIME: {"kind": kind, **entry}, "text/plain": text}, raw=True)
+
+
+def write_figures_record(
+    name: str, figures: Sequence[Any], parameters: Mapping[str, Any], inputs: Mapping[str, str | Path], folder: Path
+) -> Path:
+    """Write the record of a measurement that a command made, as `<name>.json`.
+
+    Args:
+        name: name of the measurement ("reconstruction.world").
+        figures: objects with `name`, `value`, `unit`, `n` and `ci95`.
+        parameters: what the command was asked for.
+        inputs: name -> file that was measured on; its digest is recorded.
+        folder: where records go.
+
+    Returns:
+        The file written.
+    """
+    values = [
+        {
+            "name": figure.name,
+            "value": figure.value if math.isfinite(figure.value) else None,
+            "unit": figure.unit,
+            "n": figure.n,
+            "ci95": list(figure.ci95) if figure.ci95 else None,
+        }
+        for figure in figures
+    ]
+    content = {
+        "schema": SCHEMA,
+        "measurement": name,
+        "parameters": dict(parameters),
+        "values": values,
+        "inputs": provenance.input_digests({key: str(path) for key, path in inputs.items()}),
+        "git": _git_block(),
+        "environment": provenance.environment(),
+        "status": "ok",
+    }
+    path = folder / f"{name}.json"
+    write_json(path, content)
+    return path

@@ -6,13 +6,14 @@ if a cell failed, as NAME.failed.ipynb up to and with that cell; the record of t
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vitra_lib.core.devices import THREAD_SETTINGS
 from vitra_lib.core.errors import BadInput, VitraError
@@ -116,8 +117,8 @@ def _execute(notebook: Path, part: Path, plan: RunPlan, progress: Progress | Non
             progress(cell_index, count)
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its parser of parameters complains of good comments
-    try:
-        with _kernel_environment(plan):
+    with _kernel_environment(plan), tempfile.TemporaryFile() as kernel_log:
+        try:
             papermill.execute_notebook(
                 _escaped(notebook),
                 _escaped(part),
@@ -125,17 +126,37 @@ def _execute(notebook: Path, part: Path, plan: RunPlan, progress: Progress | Non
                 progress_bar=False,
                 cwd=str((plan.kernel_folder or notebook.parent).resolve()),
                 on_cell_start=cell_starts,
-                extra_arguments=["--Application.log_level=ERROR"],  # no warning that the loopback is not encrypted
+                kernel_manager_class=_manager_that_logs_to(kernel_log),
             )
-    except papermill.exceptions.PapermillExecutionError as error:
-        what = f"{error.ename}: {' '.join(str(error.evalue).split())}".rstrip(": .")
-        raise NotebookFailed(f"Notebook {notebook.name} stopped in code cell {error.exec_count}: {what}.") from None
-    except (DeadKernelError, CellTimeoutError) as error:
-        raise NotebookFailed(
-            f"Notebook {notebook.name} lost its kernel, perhaps for lack of memory ({error})."
-        ) from error
+        except papermill.exceptions.PapermillExecutionError as error:
+            what = f"{error.ename}: {' '.join(str(error.evalue).split())}".rstrip(": .")
+            raise NotebookFailed(f"Notebook {notebook.name} stopped in code cell {error.exec_count}: {what}.") from None
+        except (DeadKernelError, CellTimeoutError) as error:
+            why = _last_line(kernel_log) or "perhaps for lack of memory"
+            raise NotebookFailed(f"Notebook {notebook.name} lost its kernel: {why}.") from error
     if progress is not None:
         progress(count, count)
+
+
+def _manager_that_logs_to(stream: IO[bytes]) -> type:
+    """A kernel manager whose kernels write their native standard error to `stream`.
+
+    Cells show what Python writes there; the rest (native libraries, the kernel's own farewell) would only disturb the
+    progress on the terminal.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Manager(AsyncKernelManager):
+        def start_kernel(self, **keywords: Any) -> Any:
+            return super().start_kernel(**{"stderr": stream, **keywords})
+
+    return Manager
+
+
+def _last_line(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    lines = stream.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else ""
 
 
 @contextmanager

@@ -14,7 +14,8 @@ class SegmentationConfig:
 
     The paper gives the signal (world speed of the wrist after smoothing) and the rule (a frame is a cut when it has
     the lowest speed in a fixed window centred on it, 0.5 s). It is silent on everything marked "ours" below; those
-    defaults were chosen on generated minimum-jerk motion with noise.
+    defaults were chosen on generated minimum-jerk motion with and without noise. The paper's rule to the letter is
+    `SegmentationConfig(max_cut_ratio=1, min_pause_s=0, rest_min_s=0)`: it finds the same boundaries and many more.
 
     Attributes:
         rule: "speed-minima" (the paper's) or "fixed-interval" (its ablation).
@@ -34,7 +35,7 @@ class SegmentationConfig:
             the 5 % quantile of the speed; ours. 0 keeps `rest_speed` whatever the noise.
         rest_speed_max: bound of that adaptation [m/s]; ours.
         rest_min_s: a rest at least this long is a piece of its own, cut at both of its ends, not one cut in its
-            middle [s]; ours. 0 switches it off, which is the paper's rule to the letter.
+            middle [s]; ours. 0 switches it off.
         min_path_m: pieces whose wrist path is shorter than this are dropped as "low_motion" [m]; ours...
         min_turn_rad: ...unless the wrist turns by at least this angle from where it started [rad]: pouring and
             turning a knob are actions on the spot. Ours.
@@ -43,21 +44,21 @@ class SegmentationConfig:
     """
 
     rule: str = "speed-minima"
-    window_s: float = 0.5
-    interval_s: float = 1.0
-    smoothing_s: float = 0.08
-    max_gap_s: float = 0.5
-    min_duration_s: float = 0.3
-    max_duration_s: float = 5.0
-    max_cut_ratio: float = 0.7
-    min_pause_s: float = 0.12
+    window_s: float | int = 0.5
+    interval_s: float | int = 1.0
+    smoothing_s: float | int = 0.08
+    max_gap_s: float | int = 0.5
+    min_duration_s: float | int = 0.3
+    max_duration_s: float | int = 5.0
+    max_cut_ratio: float | int = 0.7
+    min_pause_s: float | int = 0.12
     rest_speed: float = 0.02
-    rest_noise_factor: float = 6.0
+    rest_noise_factor: float | int = 6.0
     rest_speed_max: float = 0.1
-    rest_min_s: float = 0.4
-    min_path_m: float = 0.03
-    min_turn_rad: float = 0.5
-    min_valid_fraction: float = 0.5
+    rest_min_s: float | int = 0.4
+    min_path_m: float | int = 0.03
+    min_turn_rad: float | int = 0.5
+    min_valid_fraction: float | int = 0.5
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -76,7 +77,8 @@ class SegmentationConfig:
             )
         if self.rest_speed_max < self.rest_speed:
             raise BadInput(
-                f"Segmentation rest_speed_max is {self.rest_speed_max:g}: legal is at least rest_speed ({self.rest_speed:g})."
+                f"Segmentation rest_speed_max is {self.rest_speed_max:g}: "
+                f"legal is at least rest_speed ({self.rest_speed:g})."
             )
         for name in ("max_cut_ratio", "min_valid_fraction"):
             if getattr(self, name) > 1:

@@ -7,7 +7,10 @@ from vitra_lib.segmentation.config import SegmentationConfig
 
 
 def window_minima(
-    time_s: Float[np.ndarray, " time"], run: Int[np.ndarray, " time"], speed: Float[np.ndarray, " time"], window_s: float
+    time_s: Float[np.ndarray, " time"],
+    run: Int[np.ndarray, " time"],
+    speed: Float[np.ndarray, " time"],
+    window_s: float | int,
 ) -> Int[np.ndarray, " minima"]:
     """Frames with the lowest speed in the window centred on them; a plateau gives its middle frame.
 
@@ -43,7 +46,10 @@ def stretches(
 
 
 def rests(
-    time_s: Float[np.ndarray, " time"], run: Int[np.ndarray, " time"], speed: Float[np.ndarray, " time"], rest_speed: float
+    time_s: Float[np.ndarray, " time"],
+    run: Int[np.ndarray, " time"],
+    speed: Float[np.ndarray, " time"],
+    rest_speed: float,
 ) -> tuple[Int[np.ndarray, " rests"], Int[np.ndarray, " rests"]]:
     """First and last frame of every rest, from the stretches in which the speed is below `rest_speed`.
 
@@ -89,14 +95,14 @@ def prominent(
     velocity goes through zero at full acceleration, while a movement that ends has none left.
 
     Args:
-        cuts: increasing frames, at least two.
+        cuts: increasing frames; the first and the last always stay.
         is_fixed: cuts that stay whatever their shape (ends of a stretch or of a rest).
         time_s: [s].
         speed: [m/s].
         config: the thresholds.
     """
     kept = np.arange(len(cuts))
-    while True:
+    while len(kept) > 2:
         at = cuts[kept]
         peaks = np.maximum.reduceat(speed, at)[:-1]
         lower = np.concatenate([[np.inf], np.minimum(peaks[:-1], peaks[1:]), [np.inf]])
@@ -123,7 +129,7 @@ def _dip_width(
     level: Float[np.ndarray, " cuts"],
     time_s: Float[np.ndarray, " time"],
     speed: Float[np.ndarray, " time"],
-    enough_s: float,
+    enough_s: float | int,
 ) -> Float[np.ndarray, " cuts"]:
     """How long the speed stays below a level around each frame [s]; not looked further than `enough_s` to each side."""
     width = np.zeros(len(at))
@@ -147,7 +153,7 @@ def merge_short(
     time_s: Float[np.ndarray, " time"],
     run: Int[np.ndarray, " time"],
     speed: Float[np.ndarray, " time"],
-    min_duration_s: float,
+    min_duration_s: float | int,
 ) -> Int[np.ndarray, " kept"]:
     """Remove cuts until no piece is shorter than `min_duration_s`; of the two cuts of a short piece the faster goes.
 
@@ -170,7 +176,11 @@ def merge_short(
 
 
 def split_long(
-    start: int, stop: int, time_s: Float[np.ndarray, " time"], speed: Float[np.ndarray, " time"], config: SegmentationConfig
+    start: int,
+    stop: int,
+    time_s: Float[np.ndarray, " time"],
+    speed: Float[np.ndarray, " time"],
+    config: SegmentationConfig,
 ) -> list[int]:
     """Frames at which the piece [start, stop] is split, each time at its slowest frame, until all parts are short.
 
@@ -179,7 +189,9 @@ def split_long(
     if time_s[stop] - time_s[start] <= config.max_duration_s:
         return []
     inner = np.arange(start + 1, stop)
-    far = (time_s[inner] - time_s[start] >= config.min_duration_s) & (time_s[stop] - time_s[inner] >= config.min_duration_s)
+    far = (time_s[inner] - time_s[start] >= config.min_duration_s) & (
+        time_s[stop] - time_s[inner] >= config.min_duration_s
+    )
     inner = inner[far]
     if len(inner) == 0:
         return []

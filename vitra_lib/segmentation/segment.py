@@ -19,9 +19,12 @@ from vitra_lib.segmentation.speed import runs_of, smoothed_motion
 _QUIET_SHARE = 0.05  # a hand stands still for at least this share of a track; the speed seen then is noise
 
 
+DEFAULT_CONFIG = SegmentationConfig()
+
+
 @dataclass(frozen=True)
 class _Track:
-    """The valid frames of one hand. `frame` (n,) are their indices into the reconstruction; the rest is per valid frame."""
+    """The valid frames of one hand; `frame` are their indices into the reconstruction `source`."""
 
     frame: Int[np.ndarray, " n"]
     time_s: Float[np.ndarray, " n"]
@@ -48,7 +51,7 @@ class _Pieces:
     reason: tuple[str, ...]
 
 
-def segment(reconstruction: Reconstruction, config: SegmentationConfig = SegmentationConfig()) -> Segmentation:
+def segment(reconstruction: Reconstruction, config: SegmentationConfig = DEFAULT_CONFIG) -> Segmentation:
     """Cut both hands of a reconstruction into atomic actions.
 
     Args:
@@ -63,7 +66,9 @@ def segment(reconstruction: Reconstruction, config: SegmentationConfig = Segment
         BadInput: the frame times do not increase.
     """
     if np.any(np.diff(reconstruction.time_s) <= 0):
-        raise BadInput(f"The frame times of {reconstruction.video_name} do not increase: segmentation needs a time axis.")
+        raise BadInput(
+            f"The frame times of {reconstruction.video_name} do not increase: segmentation needs a time axis."
+        )
     segments: list[Segment] = []
     rejections: list[Rejection] = []
     cuts: dict[str, np.ndarray] = {}

@@ -12,7 +12,7 @@ _REACH_SIGMAS = 3.0
 _CHUNK = 8192  # frames fitted at a time: the working set stays in the processor's cache
 
 
-def runs_of(time_s: Float[np.ndarray, " time"], max_gap_s: float) -> Int[np.ndarray, " time"]:
+def runs_of(time_s: Float[np.ndarray, " time"], max_gap_s: float | int) -> Int[np.ndarray, " time"]:
     """Number of the stretch that each (valid) frame belongs to; a gap longer than `max_gap_s` starts the next."""
     if len(time_s) == 0:
         return np.zeros(0, np.int64)
@@ -23,7 +23,7 @@ def smoothed_motion(
     time_s: Float[np.ndarray, " time"],
     position: Float[np.ndarray, "time 3"],
     run: Int[np.ndarray, " time"],
-    smoothing_s: float,
+    smoothing_s: float | int,
 ) -> tuple[Float[np.ndarray, "time 3"], Float[np.ndarray, "time 3"]]:
     """Smooth positions and velocities of valid frames; no stretch looks into another.
 
@@ -54,7 +54,7 @@ def _fit_lines(
     time_s: Float[np.ndarray, " time"],
     x: Float[np.ndarray, "3 time"],
     run: Int[np.ndarray, " time"],
-    smoothing_s: float,
+    smoothing_s: float | int,
     reach: int,
 ) -> tuple[Float[np.ndarray, "3 time"], Float[np.ndarray, "3 time"]]:
     """Value and slope, at every frame, of the weighted line through its neighbours at most `reach` frames away.
@@ -72,7 +72,13 @@ def _fit_lines(
         wtt = wt * dt
         dx = x[:, offset:] - x[:, :-offset]
         wx, wtx = weight * dx, wt * dx
-        for total, term, sign in ((w_sum, weight, 1), (t_sum, wt, -1), (tt_sum, wtt, 1), (x_sum, wx, -1), (tx_sum, wtx, 1)):
+        for total, term, sign in (
+            (w_sum, weight, 1),
+            (t_sum, wt, -1),
+            (tt_sum, wtt, 1),
+            (x_sum, wx, -1),
+            (tx_sum, wtx, 1),
+        ):
             total[..., :-offset] += term
             if sign > 0:
                 total[..., offset:] += term

@@ -55,7 +55,7 @@ _TOP = frozenset({"carry-top"})
 
 
 def _family(
-    category: str, form: str, skills: frozenset[str], sizes_mm: tuple[tuple[float, float, float], ...]
+    category: str, form: str, skills: frozenset[str], sizes_mm: tuple[tuple[int, int, int], ...]
 ) -> tuple[Instance, ...]:
     """Instances `category-1`… with sizes given in millimetres."""
     return tuple(
@@ -67,16 +67,40 @@ def _family(
 # The last two instances of every training category are held out (split "unseen-object").
 _HELD_OUT_INSTANCES = 2
 _TRAIN_FAMILIES = (
-    _family("mug", "mug", _POUR, ((36, 36, 92), (40, 40, 85), (38, 38, 100), (34, 34, 80), (42, 42, 96), (35, 35, 106))),
-    _family("bottle", "bottle", _POUR, ((32, 32, 190), (35, 35, 170), (30, 30, 205), (33, 33, 180), (36, 36, 200), (29, 29, 168))),
+    _family(
+        "mug", "mug", _POUR, ((36, 36, 92), (40, 40, 85), (38, 38, 100), (34, 34, 80), (42, 42, 96), (35, 35, 106))
+    ),
+    _family(
+        "bottle",
+        "bottle",
+        _POUR,
+        ((32, 32, 190), (35, 35, 170), (30, 30, 205), (33, 33, 180), (36, 36, 200), (29, 29, 168)),
+    ),
     _family("can", "can", _SIDE | {"turn"}, ((33, 33, 115), (36, 36, 102), (31, 31, 122), (37, 37, 110), (34, 34, 96))),
     _family("jar", "jar", _SIDE | {"turn"}, ((36, 36, 105), (38, 38, 95), (34, 34, 118), (37, 37, 125), (33, 33, 92))),
-    _family("box", "box", _TOP | {"push"}, ((60, 110, 70), (50, 90, 85), (55, 120, 60), (58, 100, 95), (48, 80, 75), (56, 126, 80))),
-    _family("block", "box", _TOP | {"push", "turn"}, ((45, 45, 45), (50, 50, 40), (40, 60, 45), (48, 48, 56), (42, 52, 38))),
+    _family(
+        "box",
+        "box",
+        _TOP | {"push"},
+        ((60, 110, 70), (50, 90, 85), (55, 120, 60), (58, 100, 95), (48, 80, 75), (56, 126, 80)),
+    ),
+    _family(
+        "block", "box", _TOP | {"push", "turn"}, ((45, 45, 45), (50, 50, 40), (40, 60, 45), (48, 48, 56), (42, 52, 38))
+    ),
     _family("sponge", "box", _TOP | {"wipe"}, ((60, 95, 32), (55, 85, 36), (62, 105, 30), (58, 90, 40), (52, 100, 34))),
-    _family("bowl", "bowl", frozenset({"receive", "push"}), ((70, 70, 60), (78, 78, 55), (64, 64, 68), (82, 82, 64), (66, 66, 52))),
-    _family("plate", "plate", frozenset({"receive", "push"}), ((95, 95, 18), (105, 105, 20), (88, 88, 16), (110, 110, 22), (82, 82, 18))),
-)  # fmt: skip
+    _family(
+        "bowl",
+        "bowl",
+        frozenset({"receive", "push"}),
+        ((70, 70, 60), (78, 78, 55), (64, 64, 68), (82, 82, 64), (66, 66, 52)),
+    ),
+    _family(
+        "plate",
+        "plate",
+        frozenset({"receive", "push"}),
+        ((95, 95, 18), (105, 105, 20), (88, 88, 16), (110, 110, 22), (82, 82, 18)),
+    ),
+)
 _HELD_OUT_FAMILIES = (
     _family("vase", "vase", _POUR, ((36, 36, 165), (34, 34, 150), (38, 38, 180))),
     _family("tin", "can", _SIDE | {"turn"}, ((41, 41, 80), (39, 39, 92), (43, 43, 74))),
@@ -169,7 +193,14 @@ SKIN_TONES: tuple[tuple[int, int, int], ...] = (
 )
 """sRGB skin colours, light to dark."""
 
-SLEEVES: tuple[tuple[int, int, int], ...] = ((52, 64, 92), (150, 40, 48), (88, 100, 84), (210, 206, 196), (40, 42, 46), (96, 70, 110))
+SLEEVES: tuple[tuple[int, int, int], ...] = (
+    (52, 64, 92),
+    (150, 40, 48),
+    (88, 100, 84),
+    (210, 206, 196),
+    (40, 42, 46),
+    (96, 70, 110),
+)
 """sRGB sleeve colours."""
 
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from vitra_lib.tabletop.render import Rendered
 
 FORMAT = 1
-_HAND_ARRAYS = ("R_cam_wrist", "t_cam_wrist", "R_parent_joint", "betas", "joints_cam", "is_valid", "is_observed", "confidence")
+_HAND_ARRAYS = (
+    "R_cam_wrist",
+    "t_cam_wrist",
+    "R_parent_joint",
+    "betas",
+    "joints_cam",
+    "is_valid",
+    "is_observed",
+    "confidence",
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,9 @@ class TabletopClip:
     def save(self, folder: Path) -> None:
         """Write truth.npz and truth.json into an existing folder (the video is written by `render_clip`)."""
         _write(folder / "truth.npz", lambda path: _save_arrays(path, self))
-        _write(folder / "truth.json", lambda path: path.write_text(json.dumps(_as_json(self), indent=1) + "\n", "utf-8"))
+        _write(
+            folder / "truth.json", lambda path: path.write_text(json.dumps(_as_json(self), indent=1) + "\n", "utf-8")
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "TabletopClip":
@@ -135,7 +146,9 @@ class TabletopClip:
             with np.load(folder / "truth.npz", allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError) as error:
-            raise BadInput(f"{folder} holds no clip of the synthetic world (truth.json and truth.npz): {error}.") from error
+            raise BadInput(
+                f"{folder} holds no clip of the synthetic world (truth.json and truth.npz): {error}."
+            ) from error
         if meta["format"] != FORMAT:
             raise BadInput(f"{folder} was written in format {meta['format']}; this version reads format {FORMAT}.")
         return _from_parts(meta, arrays)
@@ -182,7 +195,8 @@ def _as_json(clip: TabletopClip) -> dict[str, object]:
         "hand_model": clip.truth.right.hand_model,
         "objects": {k: list(getattr(objects, k)) for k in ("names", "categories", "instances", "colours", "owners")},
         "actions": [
-            {"skill": skill, "text": c.text, **asdict(c.segment)} for skill, c in zip(clip.skills, clip.captions, strict=True)
+            {"skill": skill, "text": c.text, **asdict(c.segment)}
+            for skill, c in zip(clip.skills, clip.captions, strict=True)
         ],
     }
 

@@ -77,7 +77,11 @@ def _unmirrored(T: Float[np.ndarray, "*batch 4 4"], side: Side) -> Float[np.ndar
 
 
 def _hand_truth(
-    program: HandProgram, times_s: Float[np.ndarray, " time"], scene: Scene, config: ClipConfig, rng: np.random.Generator
+    program: HandProgram,
+    times_s: Float[np.ndarray, " time"],
+    scene: Scene,
+    config: ClipConfig,
+    rng: np.random.Generator,
 ) -> HandTruth:
     """Wrist, fingers and forearm of one hand at every frame, in the table frame."""
     tremor = Tremor().sample(len(times_s), config.fps, rng)
@@ -125,7 +129,9 @@ def visible_enough(
 ) -> Bool[np.ndarray, " time"]:
     """True where the wrist is in front of the camera and at least 60 % of the joints are inside the image."""
     uv = np.nan_to_num(project(K_px, joints_cam), nan=-1e9)
-    inside = (uv[..., 0] >= -0.5) & (uv[..., 0] < width_px - 0.5) & (uv[..., 1] >= -0.5) & (uv[..., 1] < height_px - 0.5)
+    inside = (
+        (uv[..., 0] >= -0.5) & (uv[..., 0] < width_px - 0.5) & (uv[..., 1] >= -0.5) & (uv[..., 1] < height_px - 0.5)
+    )
     return (joints_cam[:, 0, 2] > 0.05) & (inside.mean(axis=1) >= MIN_VISIBLE_JOINTS)
 
 

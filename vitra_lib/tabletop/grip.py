@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from vitra_lib.geometry.rotations import euler_xyz
+from vitra_lib.geometry.rotations import euler_xyz, from_euler_xyz
 from vitra_lib.geometry.transforms import apply
 from vitra_lib.hands.grasps import blend_poses, named_pose, to_rotations
 from vitra_lib.hands.kinematics import BoneChains, joints_of
@@ -77,7 +77,9 @@ def close_fingers(
     weights = np.linspace(0.0, 1.0, _STEPS)
     poses = np.stack([blend_poses(start, stop, float(w)) for w in weights])
     points = finger_points(chains, poses)[..., 2:, :]
-    distance = solid.distance(apply(T_object_wrist, points.reshape(-1, 3))).reshape(points.shape[:-1]).min(axis=-1) - SKIN_M
+    distance = (
+        solid.distance(apply(T_object_wrist, points.reshape(-1, 3))).reshape(points.shape[:-1]).min(axis=-1) - SKIN_M
+    )
     pose = poses[-1].copy()
     for finger in range(5):
         touching = np.flatnonzero(distance[:, finger] < 0.0)
@@ -135,17 +137,25 @@ def _thumb_choices() -> Float[np.ndarray, "choices 3 3"]:
     """Thumb poses to choose from: Euler angles of its three joints [rad], within their limits."""
     bends = [to_rotations(blend_poses(named_pose("flat"), named_pose("fist"), w))[13:] for w in (0.1, 0.5, 0.9)]
     outer = [euler_xyz(R) for R in bends]
-    grid = np.deg2rad(np.stack(np.meshgrid(np.arange(-10, 71, 10), np.arange(-40, 41, 10), np.arange(-30, 46, 15), indexing="ij"), -1))
+    grid = np.deg2rad(
+        np.stack(np.meshgrid(np.arange(-10, 71, 10), np.arange(-40, 41, 10), np.arange(-30, 46, 15), indexing="ij"), -1)
+    )
     base = grid.reshape(-1, 3)
-    return np.concatenate([np.concatenate([base[:, None], np.broadcast_to(o, (len(base), 2, 3))], axis=1) for o in outer])
+    return np.concatenate(
+        [np.concatenate([base[:, None], np.broadcast_to(o, (len(base), 2, 3))], axis=1) for o in outer]
+    )
 
 
 def oppose_thumb(
-    chains: BoneChains, solid: Solid, T_object_wrist: Float[np.ndarray, "4 4"], pose: Float[np.ndarray, "15 3"], gap_m: float
+    chains: BoneChains,
+    solid: Solid,
+    T_object_wrist: Float[np.ndarray, "4 4"],
+    pose: Float[np.ndarray, "15 3"],
+    gap_m: float,
 ) -> Float[np.ndarray, "3 3"]:
     """The thumb pose that faces the other fingers across the solid, its pad `gap_m` from touching [m]."""
     choices = _thumb_choices()
-    R = to_rotations(choices)
+    R = from_euler_xyz(choices)
     R[:, 1] = R[:, 0] @ R[:, 1]
     R[:, 2] = R[:, 1] @ R[:, 2]
     joints = chains.base[4] + np.cumsum(np.einsum("njab,jb->nja", R, chains.bones[4]), axis=1)
@@ -154,7 +164,9 @@ def oppose_thumb(
     distance = solid.distance(placed) - SKIN_M - 0.001
     pad = 0.7 * placed[:, 2] + 0.3 * placed[:, 1]
     fingers = apply(T_object_wrist, finger_points(chains, pose)[:2, 5:].reshape(-1, 3)).mean(axis=0)
-    across = pad[:, :2] / np.linalg.norm(pad[:, :2], axis=1, keepdims=True) @ (fingers[:2] / np.linalg.norm(fingers[:2]))
+    across = (
+        pad[:, :2] / np.linalg.norm(pad[:, :2], axis=1, keepdims=True) @ (fingers[:2] / np.linalg.norm(fingers[:2]))
+    )
     comfort = np.linalg.norm(choices[:, 0] - named_pose("cylinder")[12], axis=1)
     cost = (
         40.0 * np.abs(solid.distance(pad) - SKIN_M - gap_m)
@@ -197,7 +209,11 @@ def _top(solid: Solid, chains: BoneChains) -> Grip:
     for pitch in np.deg2rad(np.arange(30.0, 76.0, 5.0)):
         for roll in np.deg2rad(np.arange(-10.0, 51.0, 5.0)):
             R = pointing(np.pi / 2, float(pitch), float(roll))
-            cost = abs((R @ axis)[2]) / np.linalg.norm(axis) + 0.25 * abs(pitch - np.deg2rad(52)) + 0.15 * abs(roll - np.deg2rad(15))
+            cost = (
+                abs((R @ axis)[2]) / np.linalg.norm(axis)
+                + 0.25 * abs(pitch - np.deg2rad(52))
+                + 0.15 * abs(roll - np.deg2rad(15))
+            )
             if best is None or cost < best[0]:
                 best = (cost, R)
     R = best[1]

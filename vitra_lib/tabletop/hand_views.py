@@ -100,7 +100,9 @@ def _sample_motion(camera: HeadCamera, model: HandModel, rng: np.random.Generato
     return _Motion(arms, np.stack([blend_poses(a, b, float(s)) for s in shares]), betas, None, None)
 
 
-def _sample_grip(model: HandModel, betas: np.ndarray, rng: np.random.Generator) -> tuple[Instance, np.ndarray, np.ndarray]:
+def _sample_grip(
+    model: HandModel, betas: np.ndarray, rng: np.random.Generator
+) -> tuple[Instance, np.ndarray, np.ndarray]:
     """Something in the hand: the planner's grip, taken a little differently, as people do."""
     instances = [i for i in allowed("train").instances if {"carry-side", "carry-top"} & i.skills]
     held = instances[rng.integers(len(instances))]
@@ -127,7 +129,10 @@ def _room(camera: HeadCamera, centre: np.ndarray, lowest: float, rng: np.random.
     for _ in range(rng.integers(0, 5)):
         instance = pool.clutter[rng.integers(len(pool.clutter))]
         angle, far = rng.uniform(-np.pi, np.pi), rng.uniform(0.16, 0.45)
-        T = make(R @ exp(np.array([0.0, 0.0, rng.uniform(-np.pi, np.pi)])), origin + R @ (far * np.array([np.cos(angle), np.sin(angle), 0.0])))
+        T = make(
+            R @ exp(np.array([0.0, 0.0, rng.uniform(-np.pi, np.pi)])),
+            origin + R @ (far * np.array([np.cos(angle), np.sin(angle), 0.0])),
+        )
         top = T[:3, 3] - down * instance.size_m[2]
         if min(T[2, 3], top[2]) > 0.2:  # nothing in front of the lens
             parts.append(_thing(instance, T, _ROOM_ID, rng))
@@ -182,10 +187,14 @@ def _light(camera: HeadCamera, rng: np.random.Generator) -> tuple[tuple[AreaLigh
         lamps.append(AreaLight(position, float(rng.uniform(0.12, 0.4)), tint * strength * rng.uniform(0.55, 1.0)))
     shade = rng.uniform(0.6, 1.1)
     sky = Background()
-    return tuple(lamps), Background(sky.top * shade, sky.horizon * shade, sky.bottom * shade, float(rng.uniform(0.35, 0.7)))
+    return tuple(lamps), Background(
+        sky.top * shade, sky.horizon * shade, sky.bottom * shade, float(rng.uniform(0.35, 0.7))
+    )
 
 
-def _skin(model: HandModel, tone: np.ndarray, sleeve: np.ndarray, cuff_m: float | None, rng: np.random.Generator) -> np.ndarray:
+def _skin(
+    model: HandModel, tone: np.ndarray, sleeve: np.ndarray, cuff_m: float | None, rng: np.random.Generator
+) -> np.ndarray:
     """(vert, 3) albedo: skin with slow unevenness, and the sleeve's colour from `cuff_m` behind the wrist."""
     rest = model.rest_vertices
     wave = sum(np.sin(rest @ rng.normal(0.0, 90.0, 3) + rng.uniform(0, 6.3)) for _ in range(4)) / 4
@@ -232,7 +241,7 @@ def hand_view(seed: int, index: int) -> HandView:
     if side == "left":
         R, t, up = mirror_rotation(R), mirror_points(t), mirror_points(up)
         room = [_mirrored(part) for part in room]
-        lamps = tuple(AreaLight(mirror_points(l.position), l.radius_m, l.colour, l.reference_m) for l in lamps)
+        lamps = tuple(replace(lamp, position=mirror_points(lamp.position)) for lamp in lamps)
     vertices, joints = pose_hand(model, side, R, t, to_rotations(motion.fingers), motion.betas, R_wrist_forearm=bend)
     scene = Scene(tuple(room), lamps, sky, up)
     tone = _linear(SKIN_TONES[rng.integers(len(SKIN_TONES))]) * rng.uniform(0.85, 1.15) * (1 + rng.normal(0.0, 0.04, 3))
@@ -243,25 +252,44 @@ def hand_view(seed: int, index: int) -> HandView:
     along = along[..., 0] if side == "right" else -along[..., 0]
     rest_of_arm = [_sleeve(p, d, tone if cuff_m is None else sleeve) for p, d in zip(t, along, strict=True)]
     hands = [
-        RenderObject(v, faces_for(model, side), _HAND_ID, albedo=albedo, texture_coords=model.rest_vertices, specular=0.08, gloss=12.0, subsurface=1.0)
+        RenderObject(
+            v,
+            faces_for(model, side),
+            _HAND_ID,
+            albedo=albedo,
+            texture_coords=model.rest_vertices,
+            specular=0.08,
+            gloss=12.0,
+            subsurface=1.0,
+        )
         for v in vertices
     ]
     held = _held_things(motion, side, R, t, rng)
     camera = Camera(K, width, height, np.eye(4))
-    frames = _frames(scene, [[hand, arm, *([thing] if thing else [])] for hand, arm, thing in zip(hands, rest_of_arm, held, strict=True)], camera, rng)
+    frames = _frames(
+        scene,
+        [[hand, arm, *([thing] if thing else [])] for hand, arm, thing in zip(hands, rest_of_arm, held, strict=True)],
+        camera,
+        rng,
+    )
     return HandView(frames, K, side, joints, R, motion.held is not None)
 
 
-def _held_things(motion: _Motion, side: Side, R: np.ndarray, t: np.ndarray, rng: np.random.Generator) -> list[RenderObject | None]:
+def _held_things(
+    motion: _Motion, side: Side, R: np.ndarray, t: np.ndarray, rng: np.random.Generator
+) -> list[RenderObject | None]:
     if motion.held is None or motion.T_wrist_object is None:
         return [None] * len(t)
     T = motion.T_wrist_object if side == "right" else mirror_pose(motion.T_wrist_object)
     look = int(rng.integers(2**31))
-    return [_thing(motion.held, make(R_i, t_i) @ T, _HELD_ID, np.random.default_rng(look)) for R_i, t_i in zip(R, t, strict=True)]
+    return [
+        _thing(motion.held, make(R_i, t_i) @ T, _HELD_ID, np.random.default_rng(look))
+        for R_i, t_i in zip(R, t, strict=True)
+    ]
 
 
 def _frames(scene: Scene, moving: list[list[RenderObject]], camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """Background once without anti-aliasing, then per frame the window that the moving objects and their shadows need."""
+    """Background once, then per frame the window that the moving objects and their shadows need."""
     exposure = float(rng.uniform(0.7, 1.3))
     config = RenderConfig(exposure=exposure, seed=int(rng.integers(64)))
     backdrop = render(scene, camera, RenderConfig(shadow_samples=1, exposure=exposure)).image

@@ -37,7 +37,9 @@ def look_at(eye: Float[np.ndarray, "time 3"], target: Float[np.ndarray, "time 3"
     return np.stack([x, np.cross(z, x), z], axis=-1)
 
 
-def _sway(times_s: Float[np.ndarray, " time"], rng: np.random.Generator, channels: int) -> Float[np.ndarray, "time channels"]:
+def _sway(
+    times_s: Float[np.ndarray, " time"], rng: np.random.Generator, channels: int
+) -> Float[np.ndarray, "time channels"]:
     """Band-limited noise: sums of slow sines, unit amplitude at the slow end and falling with frequency."""
     frequency = rng.uniform(*_SWAY_HZ, size=(5, channels))
     phase = rng.uniform(0, 2 * np.pi, size=(5, channels))
@@ -46,7 +48,10 @@ def _sway(times_s: Float[np.ndarray, " time"], rng: np.random.Generator, channel
 
 
 def head_path(
-    config: ClipConfig, times_s: Float[np.ndarray, " time"], focus: Float[np.ndarray, "time 3"], rng: np.random.Generator
+    config: ClipConfig,
+    times_s: Float[np.ndarray, " time"],
+    focus: Float[np.ndarray, "time 3"],
+    rng: np.random.Generator,
 ) -> HeadPath:
     """Draw the camera of a clip.
 

@@ -114,7 +114,9 @@ def _choose_instances(count: int, pool: Allowed, rng: np.random.Generator) -> li
     chosen: list[Instance] = []
     for wanted in ("pour", "receive", "carry-top", None, None, None, None, None)[:count]:
         taken = {i.category for i in chosen}
-        options = [i for i in pool.instances if i.skills and i.category not in taken and (wanted is None or wanted in i.skills)]
+        options = [
+            i for i in pool.instances if i.skills and i.category not in taken and (wanted is None or wanted in i.skills)
+        ]
         if not options:
             options = [i for i in pool.instances if i.skills]
         categories = sorted({i.category for i in options})
@@ -135,7 +137,9 @@ def _sample_things(config: ClipConfig, pool: Allowed, chains: BoneChains, rng: n
     while True:  # a table that turns out too full is laid again, a little more tightly
         things: list[Thing] = []
         for instance, owner in wanted:
-            T = _place(Spot(instance, owner, config.hands == "both", headings.get(instance.name, 0.0), gap), things, rng)
+            T = _place(
+                Spot(instance, owner, config.hands == "both", headings.get(instance.name, 0.0), gap), things, rng
+            )
             if T is None and owner is not None:
                 gap = max(0.92 * gap, _MIN_GAP_M)
                 break

@@ -72,7 +72,9 @@ def lathe(profile: Float[np.ndarray, "points 2"]) -> Mesh:
     a = (i * (_AROUND + 1) + j).ravel()
     b, c, d = a + 1, a + _AROUND + 2, a + _AROUND + 1
     faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    area = np.linalg.norm(np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]), axis=1)
+    area = np.linalg.norm(
+        np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]), axis=1
+    )
     return Mesh(vertices, faces[area > 1e-12], np.stack([u.ravel(), v.ravel()], axis=1))
 
 
@@ -182,29 +184,105 @@ def object_mesh(instance: Instance) -> Mesh:
         return box(instance.size_m, 0.008 if instance.category == "sponge" else 0.003)
     if form == "mug":
         turn = np.linspace(-1.25, 1.25, 13)
-        handle = np.stack([np.zeros(13), -r + 0.004 - 0.030 * np.cos(turn), h * (0.52 + 0.30 * np.sin(turn) / np.sin(1.25))], axis=1)
+        handle = np.stack(
+            [np.zeros(13), -r + 0.004 - 0.030 * np.cos(turn), h * (0.52 + 0.30 * np.sin(turn) / np.sin(1.25))], axis=1
+        )
         return join([_hollow(r, h, 0.004), tube(handle, np.full(13, 0.0055), 12)])
     if form == "bottle":
         cap = 0.38 * r
-        return lathe(np.array([(0, 0), (r - 0.004, 0), (r, 0.004), (r, 0.62 * h), (0.93 * r, 0.68 * h), (0.66 * r, 0.77 * h), (cap, 0.84 * h), (cap, 0.93 * h), (cap + 0.003, 0.935 * h), (cap + 0.003, h), (0, h)]))  # fmt: skip
+        return lathe(
+            np.array(
+                [
+                    (0, 0),
+                    (r - 0.004, 0),
+                    (r, 0.004),
+                    (r, 0.62 * h),
+                    (0.93 * r, 0.68 * h),
+                    (0.66 * r, 0.77 * h),
+                    (cap, 0.84 * h),
+                    (cap, 0.93 * h),
+                    (cap + 0.003, 0.935 * h),
+                    (cap + 0.003, h),
+                    (0, h),
+                ]
+            )
+        )
     if form == "can":
-        return lathe(np.array([(0, 0), (r - 0.004, 0), (r, 0.005), (r, h - 0.005), (r - 0.003, h), (r - 0.005, h - 0.003), (0, h - 0.003)]))
+        return lathe(
+            np.array(
+                [
+                    (0, 0),
+                    (r - 0.004, 0),
+                    (r, 0.005),
+                    (r, h - 0.005),
+                    (r - 0.003, h),
+                    (r - 0.005, h - 0.003),
+                    (0, h - 0.003),
+                ]
+            )
+        )
     if form == "jar":
         lid = 0.80 * h
-        return lathe(np.array([(0, 0), (r - 0.004, 0), (r, 0.004), (r, 0.70 * h), (0.90 * r, 0.77 * h), (0.90 * r, lid), (0.98 * r, lid), (0.98 * r, h - 0.002), (0.95 * r, h), (0, h)]))  # fmt: skip
+        return lathe(
+            np.array(
+                [
+                    (0, 0),
+                    (r - 0.004, 0),
+                    (r, 0.004),
+                    (r, 0.70 * h),
+                    (0.90 * r, 0.77 * h),
+                    (0.90 * r, lid),
+                    (0.98 * r, lid),
+                    (0.98 * r, h - 0.002),
+                    (0.95 * r, h),
+                    (0, h),
+                ]
+            )
+        )
     if form == "bowl":
         return _hollow(r, h, 0.005, foot=0.5)
     if form == "pot":
         turn = np.linspace(-1.3, 1.3, 9)
         ears = []
         for sign in (-1.0, 1.0):
-            bow = np.stack([sign * (r - 0.003 + 0.022 * np.cos(turn)), 0.03 * np.sin(turn), np.full(9, 0.8 * h)], axis=1)
+            bow = np.stack(
+                [sign * (r - 0.003 + 0.022 * np.cos(turn)), 0.03 * np.sin(turn), np.full(9, 0.8 * h)], axis=1
+            )
             ears.append(tube(bow, np.full(9, 0.005), 10))
         return join([_hollow(r, h, 0.004, foot=0.92), *ears])
     if form == "plate":
-        return lathe(np.array([(0, 0), (0.55 * r, 0), (0.62 * r, 0.003), (r - 0.002, h - 0.002), (r, h), (r - 0.004, h), (0.62 * r, 0.006), (0.58 * r, 0.005), (0, 0.005)]))  # fmt: skip
+        return lathe(
+            np.array(
+                [
+                    (0, 0),
+                    (0.55 * r, 0),
+                    (0.62 * r, 0.003),
+                    (r - 0.002, h - 0.002),
+                    (r, h),
+                    (r - 0.004, h),
+                    (0.62 * r, 0.006),
+                    (0.58 * r, 0.005),
+                    (0, 0.005),
+                ]
+            )
+        )
     if form == "vase":
         return _hollow(r, h, 0.004, foot=0.75, belly=1.0)
     if form == "candle":
-        return lathe(np.array([(0, 0), (r, 0), (r, h - 0.004), (0.9 * r, h), (0.3 * r, h - 0.002), (0.003, h - 0.002), (0.0025, h + 0.012), (0, h + 0.012)]))
-    raise UnknownName("form", form, ("box", "book", "mug", "bottle", "can", "jar", "bowl", "pot", "plate", "vase", "candle"))
+        return lathe(
+            np.array(
+                [
+                    (0, 0),
+                    (r, 0),
+                    (r, h - 0.004),
+                    (0.9 * r, h),
+                    (0.3 * r, h - 0.002),
+                    (0.003, h - 0.002),
+                    (0.0025, h + 0.012),
+                    (0, h + 0.012),
+                ]
+            )
+        )
+    raise UnknownName(
+        "form", form, ("box", "book", "mug", "bottle", "can", "jar", "bowl", "pot", "plate", "vase", "candle")
+    )

@@ -104,7 +104,9 @@ class Tremor:
 
     def sample(self, count: int, fps: float, rng: np.random.Generator) -> Float[np.ndarray, "time 6"]:
         """(time, 6) noise: position [m], rotation vector [rad]."""
-        noise = gaussian_filter1d(rng.normal(size=(count + 200, 6)), self.correlation_s * fps, axis=0)[100 : 100 + count]
+        noise = gaussian_filter1d(rng.normal(size=(count + 200, 6)), self.correlation_s * fps, axis=0)[
+            100 : 100 + count
+        ]
         noise /= max(float(noise.std()), 1e-9)
         return noise * np.repeat([self.position_m, self.rotation_rad], 3)
 

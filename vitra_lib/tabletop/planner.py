@@ -158,7 +158,7 @@ class HandPlanner:
         return twin
 
     def lateral(self, x: float) -> str:
-        """"left" or "right" as the person sees it, for a direction along x of the planning frame."""
+        """ "left" or "right" as the person sees it, for a direction along x of the planning frame."""
         return "right" if (x > 0) == (self.side == "right") else "left"
 
     def go(self, request: Request) -> bool:
@@ -216,7 +216,15 @@ class HandPlanner:
         skew = float(self.rng.uniform(0.88, 1.0))
         if request.pivot is None:
             return Move(
-                start, stop, self.T_wrist, request.T_goal, request.depart + up, request.arrive + up, None, skew, request.tremor
+                start,
+                stop,
+                self.T_wrist,
+                request.T_goal,
+                request.depart + up,
+                request.arrive + up,
+                None,
+                skew,
+                request.tremor,
             )
         turn = Move(start, stop, self.T_wrist, self.T_wrist, pivot=request.pivot, skew=skew, tremor=request.tremor)
         goal = turn.sample(np.array([stop]))[0]

@@ -20,7 +20,7 @@ _HOLLOW = frozenset({"bowl", "pot"})
 
 
 def way_to_hold(planner: HandPlanner, thing: int) -> str:
-    """"side" or "top", whichever the object is carried by."""
+    """ "side" or "top", whichever the object is carried by."""
     return "side" if "carry-side" in planner.models[thing].skills else "top"
 
 
@@ -159,7 +159,9 @@ def place(planner: HandPlanner, label: str, is_direct: bool) -> bool:
     return False
 
 
-def _put(planner: HandPlanner, thing: int, at: tuple[float, float, float], text: str, near: frozenset[int] = frozenset()) -> bool:
+def _put(
+    planner: HandPlanner, thing: int, at: tuple[float, float, float], text: str, near: frozenset[int] = frozenset()
+) -> bool:
     """Carry the held object to `at` and let go."""
     way = _way_of_held(planner)
     T_goal = _goal_upright(planner, *at)
@@ -177,7 +179,9 @@ def put_on(planner: HandPlanner, label: str, target: int, target_label: str) -> 
     if "receive" not in receiver.skills or is_covered(planner, target):
         return False
     is_hollow = receiver.form in _HOLLOW
-    if held.radius_m > (0.62 if is_hollow else 0.60) * receiver.radius_m or (is_hollow and way_to_hold(planner, thing) == "side"):
+    if held.radius_m > (0.62 if is_hollow else 0.60) * receiver.radius_m or (
+        is_hollow and way_to_hold(planner, thing) == "side"
+    ):
         return False
     T = planner.T_things[target]
     height = 0.30 * receiver.size_m[2] if is_hollow else 0.005
@@ -211,7 +215,13 @@ def pour(planner: HandPlanner, label: str, target: int, target_label: str) -> bo
     near = frozenset({target})
     over = Request(T_goal, "over", f"Move the {label} over the {target_label}.", thing, 0.03 * UP, 0.05 * UP, near=near)
     tip = Request(
-        None, "pour", f"Pour from the {label} into the {target_label}.", thing, pivot=(axis, point, -angle), near=near, tempo=1.2
+        None,
+        "pour",
+        f"Pour from the {label} into the {target_label}.",
+        thing,
+        pivot=(axis, point, -angle),
+        near=near,
+        tempo=1.2,
     )
     back = Request(None, "upright", f"Tilt the {label} back upright.", thing, pivot=(axis, point, angle), near=near)
     return planner.go(over) and planner.go(tip) and planner.go(back)
@@ -290,7 +300,9 @@ def _free_stroke(planner: HandPlanner, thing: int) -> np.ndarray | None:
     here, r = planner.T_things[thing][:2, 3], planner.models[thing].radius_m
     x0, x1, _, _ = zone(planner.is_shared)
     for _ in range(30):
-        stroke = planner.rng.uniform(0.09, 0.18) * np.array([planner.rng.choice([-1.0, 1.0]), planner.rng.uniform(-0.5, 0.5), 0.0])
+        stroke = planner.rng.uniform(0.09, 0.18) * np.array(
+            [planner.rng.choice([-1.0, 1.0]), planner.rng.uniform(-0.5, 0.5), 0.0]
+        )
         swept = here + np.linspace(0.0, 1.0, 5)[:, None] * stroke[:2]
         if x0 - 0.02 < swept[-1, 0] < x1 + 0.02 and all(
             np.linalg.norm(swept - T[:2, 3], axis=1).min() > 0.8 * r + m.radius_m
@@ -306,7 +318,9 @@ def withdraw(planner: HandPlanner) -> bool:
     relaxed = blend_poses(named_pose("relaxed"), named_pose("flat"), float(planner.rng.uniform(0.0, 0.4)))
     for _ in range(4):
         T_goal = rest_pose(planner.rng)
-        if planner.go(Request(T_goal, "withdraw", "", depart=planner.leave, arrive=0.03 * UP, fingers=((0.7, relaxed),))):
+        if planner.go(
+            Request(T_goal, "withdraw", "", depart=planner.leave, arrive=0.03 * UP, fingers=((0.7, relaxed),))
+        ):
             planner.leave = np.array([0.0, 0.0, 0.05])
             return True
     return False

@@ -16,7 +16,16 @@ from vitra_lib.tabletop.catalog import COLOURS, Surface
 from vitra_lib.tabletop.clip import HandTruth, TabletopClip
 from vitra_lib.tabletop.layout import FLOOR_Z_M, TABLE_SIZE_M, WALL_Y_M, Scene, Thing, mirror_pose, sample_scene
 from vitra_lib.tabletop.meshes import Mesh, box, object_mesh, quad, tube
-from vitra_lib.tabletop.render import AreaLight, Background, Camera, Rendered, RenderConfig, RenderObject, Texture, render
+from vitra_lib.tabletop.render import (
+    AreaLight,
+    Background,
+    Camera,
+    Rendered,
+    RenderConfig,
+    RenderObject,
+    Texture,
+    render,
+)
 from vitra_lib.tabletop.render import Scene as RenderScene
 from vitra_lib.tabletop.textures import paint
 
@@ -56,7 +65,12 @@ def _drawn(mesh: Mesh, tile_m: float, instance_id: int, **look) -> RenderObject:
     coords = np.column_stack([mesh.uv * tile_m, np.zeros(len(mesh.uv))])
     white = np.ones(3)
     return RenderObject(
-        mesh.vertices, mesh.faces, instance_id, texture_coords=coords, is_smooth=mesh.is_smooth, **({"albedo": white} | look)
+        mesh.vertices,
+        mesh.faces,
+        instance_id,
+        texture_coords=coords,
+        is_smooth=mesh.is_smooth,
+        **({"albedo": white} | look),
     )
 
 
@@ -91,11 +105,15 @@ class Stage:
             moved += _hand_objects(hand, index, self.scene)
         scene = self.scene
         elevation = float(scene.light[2])
-        key = AreaLight(np.array([0.0, 0.25, 0.0]) + 1.5 * scene.light, 0.28, np.full(3, 0.95 / max(elevation, 0.6)), 1.5)
+        key = AreaLight(
+            np.array([0.0, 0.25, 0.0]) + 1.5 * scene.light, 0.28, np.full(3, 0.95 / max(elevation, 0.6)), 1.5
+        )
         light = RenderScene((*self.room, *moved), (key,), Background(ambient=scene.ambient + 0.12))
         track = clip.truth.camera
         camera = Camera(track.K_px, track.width_px, track.height_px, clip.T_table_cam[index])
-        return render(light, camera, config or RenderConfig(antialias=clip.config.antialias, seed=clip.config.seed % 4096))
+        return render(
+            light, camera, config or RenderConfig(antialias=clip.config.antialias, seed=clip.config.seed % 4096)
+        )
 
 
 class _Key:
@@ -121,7 +139,12 @@ def _stage(key: _Key) -> Stage:
 def _thing_object(thing: Thing, instance_id: int, seed: int) -> RenderObject:
     colour = COLOURS[thing.colour]
     other = (236, 234, 228) if sum(colour) < 420 else (60, 62, 70)
-    surface = Surface(thing.label, thing.pattern, (colour, other) if thing.pattern == "band" else (colour, _shade(colour, other)), 0.12)
+    surface = Surface(
+        thing.label,
+        thing.pattern,
+        (colour, other) if thing.pattern == "band" else (colour, _shade(colour, other)),
+        0.12,
+    )
     is_soft = thing.instance.category in ("sponge", "eraser", "book", "box", "brick")
     return _drawn(
         object_mesh(thing.instance),
@@ -143,7 +166,10 @@ def _room(scene: Scene) -> tuple[RenderObject, ...]:
     top = box((width, depth, 0.03), 0.002)
     x0, x1, y0, y1, z1 = -2.2, 2.2, -1.2, WALL_Y_M, 1.8
     table = Mesh(top.vertices + [0.0, depth / 2, -0.03], top.faces, top.uv * 0.12 / scene.table.tile_m, False)
-    floor = quad(np.array([[x0, y0, FLOOR_Z_M], [x1, y0, FLOOR_Z_M], [x1, y1, FLOOR_Z_M], [x0, y1, FLOOR_Z_M]]), scene.ground.tile_m)
+    floor = quad(
+        np.array([[x0, y0, FLOOR_Z_M], [x1, y0, FLOOR_Z_M], [x1, y1, FLOOR_Z_M], [x0, y1, FLOOR_Z_M]]),
+        scene.ground.tile_m,
+    )
     seed = scene.texture_seed
     wall_texture = _texture(scene.wall, seed + 2)
     walls = [

@@ -7,7 +7,21 @@ from scipy.ndimage import gaussian_filter
 from vitra_lib.core.errors import UnknownName
 from vitra_lib.tabletop.catalog import Surface
 
-FAMILIES = ("plain", "wood", "check", "stripe", "dot", "speckle", "tile", "brick", "band", "plaid", "hexagon", "zigzag", "terrazzo")
+FAMILIES = (
+    "plain",
+    "wood",
+    "check",
+    "stripe",
+    "dot",
+    "speckle",
+    "tile",
+    "brick",
+    "band",
+    "plaid",
+    "hexagon",
+    "zigzag",
+    "terrazzo",
+)
 
 
 def _noise(size: int, sigma_px: tuple[float, float], rng: np.random.Generator) -> Float[np.ndarray, "size size"]:
@@ -148,7 +162,7 @@ def _hexagon(colours, n, rng):
 def _zigzag(colours, n, rng):
     y, x = np.mgrid[:n, :n] / n
     wave = np.abs((x * 4) % 1 - 0.5)
-    return _palette((((y * 8 + wave * 2) % 8)).astype(int), colours)
+    return _palette(((y * 8 + wave * 2) % 8).astype(int), colours)
 
 
 def _terrazzo(colours, n, rng):

@@ -98,7 +98,9 @@ def check_file(path: Path) -> None:
 
 
 @contextmanager
-def open_video(path: Path, max_frame_pixels: int = MAX_FRAME_PIXELS) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def open_video(
+    path: Path, max_frame_pixels: int = MAX_FRAME_PIXELS
+) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """Open the container and its video stream, ready to decode with a bounded number of threads.
 
     Args:

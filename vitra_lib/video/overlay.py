@@ -22,7 +22,10 @@ def line_width_px(image: UInt8[np.ndarray, "height width 3"]) -> int:
 
 
 def draw_skeleton(
-    image: UInt8[np.ndarray, "height width 3"], joints_px: Float[np.ndarray, "21 2"], side: Side, alpha: float | int = 1.0
+    image: UInt8[np.ndarray, "height width 3"],
+    joints_px: Float[np.ndarray, "21 2"],
+    side: Side,
+    alpha: float | int = 1.0,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draw 21 joints and 20 bones in the colour of the hand.
 

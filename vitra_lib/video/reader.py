@@ -167,7 +167,9 @@ class VideoReader:
         """
         start, stop = index(start), len(self) if stop is None else index(stop)
         if not 0 <= start <= stop <= len(self):
-            raise BadInput(f"Frames [{start}, {stop}) of {self._path.name}: legal are 0 <= start <= stop <= {len(self)}.")
+            raise BadInput(
+                f"Frames [{start}, {stop}) of {self._path.name}: legal are 0 <= start <= stop <= {len(self)}."
+            )
         return self._frames(start, stop)
 
     def at(self, indices: Sequence[SupportsIndex] | Int[np.ndarray, " n"]) -> list[Frame]:

@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-_MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"uuid", b"sidx", b"styp", b"pnot"}
+_MP4_BOXES = set(b"ftyp moov mdat free skip wide moof mfra uuid sidx styp pnot".split())
 _EBML = b"\x1a\x45\xdf\xa3"
 _MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 
@@ -25,7 +25,7 @@ def missing_bytes(path: Path) -> str:
 
 
 def _mp4(file, size: int) -> str:
-    """Walk the outermost boxes: 32-bit big-endian length, 4 letters; length 1 = 64-bit length follows, 0 = to the end."""
+    """Walk the outermost boxes: 32-bit length, 4 letters; length 1 = a 64-bit one follows, 0 = to the end."""
     seen = set()
     position = 0
     while position + 8 <= size:

@@ -51,7 +51,9 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if self.width_px < 1 or self.height_px < 1:
-            raise BadInput(f"A video of {self.width_px} x {self.height_px} pixels can't be written: legal is 1 and more.")
+            raise BadInput(
+                f"A video of {self.width_px} x {self.height_px} pixels can't be written: legal is 1 and more."
+            )
         if self.time_base <= 0 or self.rate <= 0:
             raise BadInput(f"A video at {float(self.rate):g} frames per second can't be written: legal is more than 0.")
         if self.gop < 1:
@@ -193,7 +195,13 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike, fps: float | int | Fraction, width_px: int, height_px: int, gop: int = 15, crf: int = 20
+        self,
+        path: str | os.PathLike,
+        fps: float | int | Fraction,
+        width_px: int,
+        height_px: int,
+        gop: int = 15,
+        crf: int = 20,
     ) -> None:
         """Describe the video; the file is opened on entering the `with` block.
 

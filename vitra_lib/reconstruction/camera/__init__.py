@@ -1,4 +1,4 @@
-"""Camera of a clip: static or moving, intrinsics, path, metric scale from hands, merging of clips (paper section 3.1)."""
+"""Camera of a clip: static or moving, intrinsics, path, metric scale from hands, merging of clips (section 3.1)."""
 
 from vitra_lib.reconstruction.camera.config import CameraConfig
 from vitra_lib.reconstruction.camera.estimate import CameraEstimate, estimate_camera, with_scale

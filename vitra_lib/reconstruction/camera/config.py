@@ -80,3 +80,6 @@ class CameraConfig:
             raise BadInput("CameraConfig.focal_guesses must hold at least one positive number (image widths).")
         if not 10.0 <= self.prior_fov_deg <= 150.0:
             raise BadInput(f"CameraConfig.prior_fov_deg is {self.prior_fov_deg}: legal are 10 to 150.")
+
+
+DEFAULT_CONFIG = CameraConfig()

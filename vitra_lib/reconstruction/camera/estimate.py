@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from vitra_lib.contracts import CameraTrack, Rejection
 from vitra_lib.core.errors import BadInput, RefusedClip
 from vitra_lib.geometry.cameras import K_from_focal
-from vitra_lib.reconstruction.camera.config import CameraConfig
+from vitra_lib.reconstruction.camera.config import DEFAULT_CONFIG, CameraConfig
 from vitra_lib.reconstruction.camera.frames import FramePoses, pose_every_frame
 from vitra_lib.reconstruction.camera.intrinsics import Focal, Pinhole, calibrate, prior_focal, rotation_limit_px
 from vitra_lib.reconstruction.camera.mapping import build_map
@@ -63,9 +63,9 @@ def estimate_camera(
     times_s: Float[np.ndarray, " time"],
     K_px: Float[np.ndarray, "3 3"] | None = None,
     hand_boxes: Float[np.ndarray, "time box 4"] | None = None,
-    config: CameraConfig = CameraConfig(),
+    config: CameraConfig = DEFAULT_CONFIG,
 ) -> CameraEstimate:
-    """Estimate the camera of one clip (up to about 20 s; longer videos go in overlapping clips, see `merge_tracks`).
+    """Estimate the camera of one clip, up to about 20 s (longer videos: overlapping clips and `merge_tracks`).
 
     Args:
         frames: (h, w, 3) uint8 RGB, one size.
@@ -91,8 +91,8 @@ def estimate_camera(
     clock.lap("tracks")
     if np.median(tracks.counts) < config.min_tracks:
         raise RefusedClip(
-            f"Only {int(np.median(tracks.counts))} features per frame can be followed (at least {config.min_tracks} are "
-            "needed): the clip is too blurred or has too little texture for a camera path."
+            f"Only {int(np.median(tracks.counts))} features per frame can be followed (at least {config.min_tracks} "
+            "are needed): the clip is too blurred or has too little texture for a camera path."
         )
     return _moving_estimate(_Clip(frames, times_s, K_px, hand_boxes), tracks, verdict, config, clock)
 
@@ -116,6 +116,18 @@ class _Clip:
     times_s: np.ndarray
     K_px: np.ndarray | None
     hand_boxes: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """What is known of a moving clip once its tracks and its focal length are."""
+
+    tracks: FeatureTracks
+    uv: np.ndarray
+    lens: Pinhole
+    found: Focal
+    size: tuple[int, int]
+    figures: dict[str, float]
 
 
 class _Clock:
@@ -191,7 +203,7 @@ def _moving_estimate(
         figures["relinked"] = float(relink(mapped, clip.frames, clip.hand_boxes, keys, lens))
     clock.lap("map")
     if mapped is None:
-        return _spinning_estimate(tracks, uv, lens, found, (width, height), figures, config, clock)
+        return _spinning_estimate(_Followed(tracks, uv, lens, found, (width, height), figures), config, clock)
     if found.source == "self-calibration":
         found = found.refined(mapped, config)
         lens = lens.with_focal(found.focal)
@@ -199,67 +211,64 @@ def _moving_estimate(
     poses = pose_every_frame(tracks, uv, keys, tracked, mapped, config)
     clock.lap("frames")
     clock.log(len(frames))
-    figures |= poses.figures | {"map_points": float(mapped.has_point.sum()), "registered": float(mapped.registered.sum())}
-    return _mapped_estimate(poses, tracks, lens, found, (width, height), figures)
+    figures |= {"map_points": float(mapped.has_point.sum()), "registered": float(mapped.registered.sum())}
+    return _mapped_estimate(poses, _Followed(tracks, uv, lens, found, (width, height), figures))
 
 
-def _spinning_estimate(
-    tracks: FeatureTracks, uv: np.ndarray, lens: Pinhole, found: Focal, size: tuple[int, int], figures: dict, config: CameraConfig,
-    clock: _Clock,
-) -> CameraEstimate:  # fmt: skip
+def _spinning_estimate(clip: _Followed, config: CameraConfig, clock: _Clock) -> CameraEstimate:
     """Rotations only, and a refusal when not even those explain the tracks."""
-    spin = track_rotations(tracks, uv, lens.focal, config)
+    spin = track_rotations(clip.tracks, clip.uv, clip.lens.focal, config)
     clock.lap("frames")
-    clock.log(tracks.frame_count)
-    figures["rotation_residual_px"] = spin.residual_px
+    clock.log(clip.tracks.frame_count)
+    figures = clip.figures | {"rotation_residual_px": spin.residual_px}
     if spin.is_valid.mean() < 0.5 or spin.residual_px > config.inlier_px:
         raise RefusedClip(
-            f"No rigid scene explains the image motion: a pure rotation leaves {spin.residual_px:.1f} px and no pair of "
-            "frames gives a consistent translation. The clip may be too blurred, or most of the view may move by itself."
+            f"No rigid scene explains the image motion: a pure rotation leaves {spin.residual_px:.1f} px and no pair "
+            "of frames gives a consistent translation. The clip is too blurred, or most of the view moves by itself."
         )
-    T = np.tile(np.eye(4), (tracks.frame_count, 1, 1))
+    T = np.tile(np.eye(4), (clip.tracks.frame_count, 1, 1))
     T[:, :3, :3] = spin.R_world_cam
-    track = _track(T, spin.is_valid, lens, found, size, "klt-rotation")
+    track = _track(T, spin.is_valid, clip, "klt-rotation")
     reason = (
-        f"A pure rotation explains the image motion to {figures['parallax_px']:.2f} px: the translation is too small to see "
-        "and is reported as zero; the scale is not observable."
+        f"A pure rotation explains the image motion to {figures['parallax_px']:.2f} px: the translation is too small "
+        "to see and is reported as zero; the scale is not observable."
     )
-    return _without_points(track, spin.inlier_count, found.rel_std, reason, figures)
+    return _without_points(track, spin.inlier_count, clip.found.rel_std, reason, figures)
 
 
-def _mapped_estimate(
-    poses: FramePoses, tracks: FeatureTracks, lens: Pinhole, found: Focal, size: tuple[int, int], figures: dict[str, float]
-) -> CameraEstimate:
+def _mapped_estimate(poses: FramePoses, clip: _Followed) -> CameraEstimate:
     """Put world into the first valid camera, scale to median depth 1, and go back to pixels of the given frames."""
     if not poses.is_valid.any():
         raise RefusedClip("No frame agrees with the reconstructed scene: the clip is too blurred or not rigid enough.")
-    track = _track(poses.T_world_cam, poses.is_valid, lens, found, size, "klt-odometry")
-    to_px = 1.0 / tracks.work_scale
+    track = _track(poses.T_world_cam, poses.is_valid, clip, "klt-odometry")
+    to_px = 1.0 / clip.tracks.work_scale
+    figures = clip.figures | poses.figures
     figures["reprojection_px"] = poses.rms_px * to_px
     return CameraEstimate(
         track=track,
         points_world=poses.points_world,
         point_error_px=poses.point_error_px * to_px,
         inlier_count=poses.inlier_count,
-        obs_frame=poses.obs_frame,
-        obs_point=poses.obs_point,
-        obs_uv_px=lens.to_px(poses.obs_uv),
-        focal_rel_std=found.rel_std,
+        # A quarter of a million observations per clip are kept until the clips of a long video are merged.
+        obs_frame=poses.obs_frame.astype(np.int32),
+        obs_point=poses.obs_point.astype(np.int32),
+        obs_uv_px=clip.lens.to_px(poses.obs_uv).astype(np.float32),
+        focal_rel_std=clip.found.rel_std,
         reason=f"The background shows parallax ({figures['parallax_px']:.1f} px beyond a pure rotation).",
         figures=figures,
         rejections=_invalid_frames(poses.is_valid, poses.inlier_count),
     )
 
 
-def _track(T: np.ndarray, valid: np.ndarray, lens: Pinhole, found: Focal, size: tuple[int, int], method: str) -> CameraTrack:
+def _track(T: np.ndarray, valid: np.ndarray, clip: _Followed, method: str) -> CameraTrack:
     return CameraTrack(
-        K_px=lens.K_px(),
-        width_px=size[0],
-        height_px=size[1],
+        K_px=clip.lens.K_px(),
+        width_px=clip.size[0],
+        height_px=clip.size[1],
         T_world_cam=T,
         is_valid=valid,
         is_static=False,
-        intrinsics_source=found.source,
+        intrinsics_source=clip.found.source,
         scale_source="none",
         scale_rel_std=float("nan"),
         method=method,
@@ -278,7 +287,7 @@ def _invalid_frames(valid: np.ndarray, inliers: np.ndarray) -> tuple[Rejection, 
             start=int(start),
             stop=int(stop),
         )
-        for start, stop in zip(edges[::2], edges[1::2])
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
     )
 
 

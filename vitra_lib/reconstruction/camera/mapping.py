@@ -91,7 +91,9 @@ class KeyframeMap:
         support = float(self.ok[[a, b]][:, self.has_point].sum())
         seen = (self.ok & self.has_point).sum(1)
         others = np.flatnonzero((seen >= self.config.min_tracks) & ~self.registered)
-        for k in others[np.unique(np.linspace(0, len(others) - 1, min(6, len(others))).astype(int))] if len(others) else ():
+        for k in (
+            others[np.unique(np.linspace(0, len(others) - 1, min(6, len(others))).astype(int))] if len(others) else ()
+        ):
             inliers = self._resected(int(k))
             support += 0 if inliers is None else len(inliers)
         return support
@@ -195,7 +197,7 @@ class KeyframeMap:
         self.reject(points)
 
     def reject(self, points: np.ndarray) -> None:
-        """Drop observations that miss by more than the limit, then points with fewer than two or hardly any parallax."""
+        """Drop observations that miss by more than the limit, then points with fewer than two."""
         cameras = np.flatnonzero(self.registered)
         bundle = self.bundle(cameras, points)
         bad = np.linalg.norm(bundle.residuals(), axis=1) > self.config.inlier_px

@@ -1,4 +1,4 @@
-"""Join the cameras of overlapping clips on their shared frames (spec default: 20 s clips, 2 s overlap, Sim3/SE3 fit)."""
+"""Join the cameras of overlapping clips on their shared frames (20 s clips, 2 s overlap, Sim3/SE3 fit)."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from vitra_lib.core.errors import BadInput
 from vitra_lib.geometry.alignment import Similarity
 from vitra_lib.geometry.rotations import geodesic_angle, nearest_rotation
 from vitra_lib.geometry.transforms import apply
-from vitra_lib.reconstruction.camera.config import CameraConfig
+from vitra_lib.reconstruction.camera.config import DEFAULT_CONFIG, CameraConfig
 from vitra_lib.reconstruction.camera.estimate import CameraEstimate
 
 _MIN_SHARED = 2
@@ -42,7 +42,7 @@ class ClipCamera:
 
 
 def merge_tracks(
-    clips: tuple[ClipCamera, ...], config: CameraConfig = CameraConfig()
+    clips: tuple[ClipCamera, ...], config: CameraConfig = DEFAULT_CONFIG
 ) -> tuple[CameraTrack, tuple[Rejection, ...]]:
     """One metric camera path from overlapping clips.
 
@@ -78,7 +78,7 @@ def merge_tracks(
     unit, std, source = _common_metre(placed)
     T[:, :3, 3] *= unit
     _hold_nearest(T, valid)
-    rejections += _lost_frames(valid, rejections)
+    rejections += _lost_frames(valid, clips[0].start, rejections)
     first = clips[0].estimate.track if not placed else placed[0][0].estimate.track
     moving = [clip for clip, _ in placed if not clip.estimate.track.is_static]
     like = moving[0].estimate.track if moving else first
@@ -92,7 +92,7 @@ def merge_tracks(
 def _check(clips: tuple[ClipCamera, ...]) -> None:
     if not clips:
         raise BadInput("There is no clip to merge.")
-    for before, after in zip(clips[:-1], clips[1:]):
+    for before, after in zip(clips[:-1], clips[1:], strict=True):
         if not before.start < after.start < before.stop:
             raise BadInput(
                 f"Clip [{after.start}, {after.stop}) must start inside clip [{before.start}, {before.stop}): clips are "
@@ -105,9 +105,7 @@ def _tie(
 ) -> tuple[Similarity | None, str]:
     """The similarity that takes the clip's world to the merged one, or why there is none."""
     if not placed:
-        first = clip.start + int(np.argmax(clip.estimate.track.is_valid))
-        if first >= 0:
-            return Similarity(1.0, np.eye(3), np.zeros(3)), ""
+        return Similarity(1.0, np.eye(3), np.zeros(3)), ""
     own_valid, own = clip.estimate.track.is_valid, clip.estimate.track.T_world_cam
     shared = np.flatnonzero(own_valid & valid[clip.start : clip.stop])
     if len(shared) < _MIN_SHARED:
@@ -117,8 +115,11 @@ def _tie(
     R = nearest_rotation(relative.mean(axis=0))
     turn = float(np.median(geodesic_angle(relative, np.broadcast_to(R, relative.shape))))
     if turn > _MAX_TURN_RAD:
-        return None, f"The clips disagree by {np.rad2deg(turn):.1f} degrees on how the camera turned in the shared frames."
-    scale, why = _relative_scale(clip, placed, T_a, T_b @ np.eye(4), R, config)
+        return (
+            None,
+            f"The clips disagree by {np.rad2deg(turn):.1f} degrees on how the camera turned in the shared frames.",
+        )
+    scale, why = _relative_scale(clip, placed, T_a, T_b, R, config)
     if scale is None:
         return None, why
     t = np.mean(T_a[:, :3, 3] - scale * T_b[:, :3, 3] @ R.T, axis=0)
@@ -142,10 +143,16 @@ def _relative_scale(
         early, late = log_ratio[half], log_ratio[~half]
         jump = abs(np.median(early) - np.median(late)) if min(len(early), len(late)) >= _MIN_PAIRS else 0.0
         if jump > limit:
-            return None, f"The scale of the clips drifts apart by {100 * np.expm1(jump):.0f} % within the shared frames."
+            return (
+                None,
+                f"The scale of the clips drifts apart by {100 * np.expm1(jump):.0f} % within the shared frames.",
+            )
         if other.estimate.track.scale_source != "none" and clip.estimate.track.scale_source != "none":
             if abs(np.median(log_ratio)) > limit:
-                return None, f"The metric scale jumps by {100 * np.expm1(abs(np.median(log_ratio))):.0f} % between the clips."
+                return (
+                    None,
+                    f"The metric scale jumps by {100 * np.expm1(abs(np.median(log_ratio))):.0f} % between the clips.",
+                )
         return float(np.exp(np.median(log_ratio))), ""
     a = T_a[:, :3, 3] - T_a[:, :3, 3].mean(axis=0)
     b = (T_b[:, :3, 3] - T_b[:, :3, 3].mean(axis=0)) @ R.T
@@ -156,7 +163,10 @@ def _relative_scale(
     if np.isfinite(clip.scale) and np.isfinite(other.scale):
         # No geometry ties the lengths (the camera rested or only turned): the hands of both clips do.
         return fit.scale * clip.scale / other.scale, ""
-    return None, "Nothing ties the scale of this clip to the one before: no common scene points, no common motion, no hands."
+    return (
+        None,
+        "Nothing ties the scale of this clip to the one before: no common scene points, no common motion, no hands.",
+    )
 
 
 def _depth_ratios(before: ClipCamera, after: ClipCamera) -> tuple[np.ndarray, np.ndarray]:
@@ -233,12 +243,15 @@ def _hold_nearest(T: np.ndarray, valid: np.ndarray) -> None:
 
 
 def _rejected(clip: ClipCamera, reason: str, detail: str) -> Rejection:
-    return Rejection("reconstruction", f"camera, clip [{clip.start}, {clip.stop})", reason, detail, clip.start, clip.stop)
+    return Rejection(
+        "reconstruction", f"camera, clip [{clip.start}, {clip.stop})", reason, detail, clip.start, clip.stop
+    )
 
 
-def _lost_frames(valid: np.ndarray, rejected: list[Rejection]) -> list[Rejection]:
-    """One rejection per run of frames that no clip gave a pose and no rejected clip already explains."""
+def _lost_frames(valid: np.ndarray, first: int, rejected: list[Rejection]) -> list[Rejection]:
+    """One rejection per run of frames, from the first clip on, without a pose that no rejected clip explains."""
     explained = valid.copy()
+    explained[:first] = True
     for row in rejected:
         explained[row.start : row.stop] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], explained, [True]]).astype(int)))
@@ -247,5 +260,5 @@ def _lost_frames(valid: np.ndarray, rejected: list[Rejection]) -> list[Rejection
             "reconstruction", f"camera, frames [{start}, {stop})", "camera_lost",
             "Too few background features agree with the scene.", int(start), int(stop),
         )
-        for start, stop in zip(edges[::2], edges[1::2])
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
     ]  # fmt: skip

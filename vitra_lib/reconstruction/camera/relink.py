@@ -1,4 +1,4 @@
-"""Find scene points again after they left the view or were covered: this ties a path to its own past and stops drift."""
+"""Find scene points again after they left the view or were covered: this ties a path to its past and stops drift."""
 
 import cv2
 import numpy as np
@@ -15,9 +15,7 @@ _MAX_GREY_DIFFERENCE = 12.0
 _LK = {"winSize": (15, 15), "maxLevel": 1, "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.02)}
 
 
-def relink(
-    mapped: KeyframeMap, frames: list, hand_boxes: np.ndarray | None, keys: np.ndarray, lens: Pinhole
-) -> int:
+def relink(mapped: KeyframeMap, frames: list, hand_boxes: np.ndarray | None, keys: np.ndarray, lens: Pinhole) -> int:
     """Add observations of mapped points to keyframes that see them but did not track them, then adjust the map.
 
     Each keyframe looks for the points that should be in view: starting at the predicted pixel, Lucas-Kanade matches

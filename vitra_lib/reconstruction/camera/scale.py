@@ -22,7 +22,7 @@ from scipy.ndimage import median_filter
 from vitra_lib.core.errors import BadInput
 from vitra_lib.geometry.cameras import project
 from vitra_lib.geometry.transforms import apply
-from vitra_lib.reconstruction.camera.config import CameraConfig
+from vitra_lib.reconstruction.camera.config import DEFAULT_CONFIG, CameraConfig
 from vitra_lib.reconstruction.camera.estimate import CameraEstimate
 
 _REACH_M = 0.04
@@ -61,7 +61,7 @@ def metric_scale(
     joints_cam: dict[str, Float[np.ndarray, "time 21 3"]],
     is_valid: dict[str, Bool[np.ndarray, " time"]],
     times_s: Float[np.ndarray, " time"],
-    config: CameraConfig = CameraConfig(),
+    config: CameraConfig = DEFAULT_CONFIG,
 ) -> tuple[float, float]:
     """Scale [m per unit] and its relative 1-sigma; see `scale_from_hands` for the cues behind it."""
     found = scale_from_hands(estimate, joints_cam, is_valid, times_s, config)
@@ -73,7 +73,7 @@ def scale_from_hands(
     joints_cam: dict[str, Float[np.ndarray, "time 21 3"]],
     is_valid: dict[str, Bool[np.ndarray, " time"]],
     times_s: Float[np.ndarray, " time"],
-    config: CameraConfig = CameraConfig(),
+    config: CameraConfig = DEFAULT_CONFIG,
 ) -> ScaleEstimate:
     """Metric scale of a camera path from hands whose size is known.
 
@@ -88,9 +88,12 @@ def scale_from_hands(
         return ScaleEstimate(1.0, float("nan"), "none")
     for side, joints in joints_cam.items():
         if len(joints) != len(estimate.track) or side not in is_valid:
-            raise BadInput(f"The {side} hand has {len(joints)} frames, the camera {len(estimate.track)}: they must agree.")
+            raise BadInput(
+                f"The {side} hand has {len(joints)} frames, the camera {len(estimate.track)}: they must agree."
+            )
     usable = {
-        side: is_valid[side] & estimate.track.is_valid & np.isfinite(joints_cam[side]).all((1, 2)) for side in joints_cam
+        side: is_valid[side] & estimate.track.is_valid & np.isfinite(joints_cam[side]).all((1, 2))
+        for side in joints_cam
     }
     contact, contact_std = _contact_scale(estimate, joints_cam, usable, times_s)
     motion, motion_std = _motion_scale(estimate, joints_cam, usable, times_s, contact if contact > 0 else None, config)
@@ -137,12 +140,17 @@ def _depth_ratio(estimate: CameraEstimate, joints: np.ndarray, t: int) -> float:
     uv_joint = project(track.K_px, joints)
     reach_px = _REACH_M * track.K_px[0, 0] / joints[:, 2]
     near = np.linalg.norm(uv_joint[:, None] - uv[None], axis=2) < reach_px[:, None]
-    ratios = [z / np.median(depth[row]) for z, row in zip(joints[:, 2], near) if row.sum() >= 2]
+    ratios = [z / np.median(depth[row]) for z, row in zip(joints[:, 2], near, strict=True) if row.sum() >= 2]
     return float(np.percentile(ratios, 75)) if len(ratios) >= 3 else float("nan")
 
 
 def _motion_scale(
-    estimate: CameraEstimate, joints_cam: dict, usable: dict, times_s: np.ndarray, start: float | None, config: CameraConfig
+    estimate: CameraEstimate,
+    joints_cam: dict,
+    usable: dict,
+    times_s: np.ndarray,
+    start: float | None,
+    config: CameraConfig,
 ) -> tuple[float, float]:
     """The scale that takes most head motion out of the wrists' world motion."""
     T = estimate.track.T_world_cam

@@ -86,7 +86,9 @@ def focal_from_rotation(
         return float(np.median(guesses)), np.inf, np.inf
 
     def cost(focal: float) -> tuple[float, float]:
-        residuals = [rotation_residual_px(uv[a, seen[a] & seen[b]], uv[b, seen[a] & seen[b]], focal)[1] for a, b in pairs]
+        residuals = [
+            rotation_residual_px(uv[a, seen[a] & seen[b]], uv[b, seen[a] & seen[b]], focal)[1] for a, b in pairs
+        ]
         return (
             float(np.mean([np.mean(np.minimum(r, 3.0) ** 2) for r in residuals])),
             float(np.max([np.percentile(r, 65) for r in residuals])),

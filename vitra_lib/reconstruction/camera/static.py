@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vitra_lib.core.errors import RefusedClip
-from vitra_lib.reconstruction.camera.config import CameraConfig
+from vitra_lib.reconstruction.camera.config import DEFAULT_CONFIG, CameraConfig
 from vitra_lib.reconstruction.camera.tracks import corners, free_mask, step, to_work_image, work_scale
 
 _WIDTH_PX = 480
@@ -40,7 +40,7 @@ def is_static(
     frames: list[np.ndarray],
     times_s: Float[np.ndarray, " time"],
     hand_boxes: Float[np.ndarray, "time box 4"] | None = None,
-    config: CameraConfig = CameraConfig(),
+    config: CameraConfig = DEFAULT_CONFIG,
 ) -> StaticDecision:
     """Decide whether the camera stood still through a clip.
 
@@ -61,7 +61,8 @@ def is_static(
     if len(frames) < 2:
         raise RefusedClip("The clip has one frame: a camera path needs at least two.")
     if config.assume_static:
-        return StaticDecision(True, float("nan"), config.static_px, "The camera is static because the caller says so.")
+        said = "The camera is static because the caller says so."
+        return StaticDecision(True, float("nan"), config.static_px, said)
     due = np.searchsorted(times_s, np.arange(times_s[0], times_s[-1] + 1e-9, config.static_sample_s))
     sampled = np.unique(np.concatenate([due.clip(0, len(frames) - 1), [len(frames) - 1]]))
     worst, drift, reference = 0.0, np.zeros(2), None
@@ -79,7 +80,10 @@ def is_static(
             break
     static = worst <= config.static_px
     verdict = "stays below" if static else "exceeds"
-    reason = f"The stillest 30 % of the image moves {worst:.2f} px at {_WIDTH_PX} px width, which {verdict} {config.static_px} px."
+    reason = (
+        f"The stillest 30 % of the image moves {worst:.2f} px at {_WIDTH_PX} px width, "
+        f"which {verdict} {config.static_px} px."
+    )
     return StaticDecision(static, worst, config.static_px, reason)
 
 
@@ -117,8 +121,8 @@ class _Reference:
         self.to_480 = _WIDTH_PX / grey.shape[1]
         if len(np.unique(self.cell)) < _MIN_CELLS:
             raise RefusedClip(
-                f"The background has texture in only {len(np.unique(self.cell))} of {_CELLS[0] * _CELLS[1]} image cells: "
-                "the camera motion can't be judged. Use a video with more of the scene in view."
+                f"The background has texture in only {len(np.unique(self.cell))} of {_CELLS[0] * _CELLS[1]} image "
+                "cells: the camera motion can't be judged. Use a video with more of the scene in view."
             )
 
     def displacement(self, frame: np.ndarray, boxes: np.ndarray | None, config: CameraConfig) -> np.ndarray:

@@ -157,7 +157,9 @@ def _packed(out: list, track_count: int, frame_count: int, scale: float) -> Feat
     long_enough = np.bincount(track, minlength=track_count) > 1
     keep = long_enough[track]
     renumber = np.cumsum(long_enough) - 1
-    return FeatureTracks(frame[keep], renumber[track[keep]], uv[keep].astype(float), int(long_enough.sum()), frame_count, scale)
+    return FeatureTracks(
+        frame[keep], renumber[track[keep]], uv[keep].astype(float), int(long_enough.sum()), frame_count, scale
+    )
 
 
 def keyframe_table(

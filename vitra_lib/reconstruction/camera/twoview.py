@@ -79,7 +79,9 @@ def ranked_pairs(uv: np.ndarray, seen: np.ndarray, focal: float, config: CameraC
             enough = np.flatnonzero(common[a, a + 1 :] >= config.min_tracks) + a + 1
         if len(enough) == 0:
             continue
-        for b in sorted({int(enough[-1]), int(enough[2 * (len(enough) - 1) // 3]), int(enough[(len(enough) - 1) // 3])}):
+        for b in sorted(
+            {int(enough[-1]), int(enough[2 * (len(enough) - 1) // 3]), int(enough[(len(enough) - 1) // 3])}
+        ):
             both = seen[a] & seen[b]
             _, residual = rotation_residual_px(uv[a, both], uv[b, both], focal)
             parallax = float(np.percentile(residual, 80))

@@ -1,0 +1,208 @@
+"""How right a reconstruction is: against the truth of the synthetic world, and against an official annotation.
+
+Every figure comes from running the whole default chain on a video file, as a user would; nothing is fitted to the
+clips that are measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from tqdm.auto import tqdm
+
+from vitra_lib.contracts import HandTrack, Reconstruction
+from vitra_lib.contracts.hand_track import SIDES, Side
+from vitra_lib.episodes import Episode, from_official, read_official
+from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
+from vitra_lib.evaluation.hands import DetectionRates, HandErrors, detection_rates, hand_errors, summarise
+from vitra_lib.evaluation.trajectories import path_errors
+from vitra_lib.geometry.cameras import project
+from vitra_lib.reconstruction.backends import ReconstructConfig
+from vitra_lib.reconstruction.reconstruct import reconstruct
+from vitra_lib.segmentation import segment
+from vitra_lib.tabletop.clip import TabletopClip
+from vitra_lib.video import probe
+
+TOLERANCE_FRAMES = 5
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        name: what it is.
+        value: the number; NaN = could not be measured.
+        unit: "cm", "deg", "mm", "share", "frames" or "ratio".
+        n: how many frames, hands or boundaries are behind it.
+        ci95: 95 % bootstrap interval, or None.
+    """
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """One clip of the world: counts and errors, to be pooled."""
+
+    rates: DetectionRates
+    hands: tuple[HandErrors, ...]
+    ate_m: float
+    rotation_rad: float
+    scale: float
+    from_truth: BoundaryScore
+    from_reconstruction: BoundaryScore
+
+
+def score_world_clip(clip: TabletopClip, estimate: Reconstruction) -> ClipScore:
+    """Compare a reconstruction of a rendered clip with the clip's truth."""
+    truth = clip.truth
+    path = path_errors(estimate.camera.T_world_cam, truth.camera.T_world_cam, is_compared=estimate.camera.is_valid)
+    visible = np.stack([truth.hand(side).is_valid for side in SIDES])
+    present = [side for side in SIDES if truth.hand(side).is_valid.any()]
+    return ClipScore(
+        rates=detection_rates(_pixels(estimate), _truth_pixels(truth), visible),
+        hands=tuple(hand_errors(estimate.hand(side), truth.hand(side)) for side in present),
+        ate_m=path.ate_m,
+        rotation_rad=float(np.median(path.rotation_rad)),
+        scale=1.0 / path.alignment.scale,
+        from_truth=_boundary_score(clip, truth),
+        from_reconstruction=_boundary_score(clip, estimate),
+    )
+
+
+def _boundary_score(clip: TabletopClip, tracks: Reconstruction) -> BoundaryScore:
+    """Boundaries found on `tracks` against the true ones, both hands; only where the true hand is in view."""
+    found = segment(tracks).segments
+    total = BoundaryScore(0, 0, 0)
+    for side in SIDES:
+        in_view = clip.truth.hand(side).is_valid
+        if in_view.any():
+            predicted = _while_in_view(inner_boundaries(found, side), in_view)
+            true = _while_in_view(inner_boundaries(clip.segments, side), in_view)
+            total = total + score_boundaries(predicted, true, TOLERANCE_FRAMES)
+    return total
+
+
+def _while_in_view(boundaries: Int[np.ndarray, " n"], in_view: Bool[np.ndarray, " time"]) -> Int[np.ndarray, " m"]:
+    """Boundaries with the hand in view on both sides of them: what leaves the picture can't be cut."""
+    last = len(in_view) - 1
+    keep = [in_view[max(b - TOLERANCE_FRAMES, 0)] and in_view[min(b + TOLERANCE_FRAMES, last)] for b in boundaries]
+    return boundaries[np.array(keep, bool)]
+
+
+def _pixels(estimate: Reconstruction) -> Float[np.ndarray, "2 time 21 2"]:
+    """Projected joints of both hands where they were seen (filled gaps do not count as found)."""
+    pixels = []
+    for side in SIDES:
+        hand = estimate.hand(side)
+        uv = project(estimate.camera.K_px, hand.joints_cam)
+        uv[~(hand.is_valid & hand.is_observed)] = np.nan
+        pixels.append(uv)
+    return np.stack(pixels)
+
+
+def _truth_pixels(truth: Reconstruction) -> Float[np.ndarray, "2 time 21 2"]:
+    return np.stack([project(truth.camera.K_px, truth.hand(side).joints_cam) for side in SIDES])
+
+
+def pool(scores: Sequence[ClipScore]) -> tuple[Figure, ...]:
+    """The figures of a set of clips; intervals resample whole clips."""
+    rates = sum((s.rates for s in scores[1:]), scores[0].rates)
+    errors = HandErrors.concatenated([hand for s in scores for hand in s.hands])
+    clip = np.concatenate([np.full(len(hand.frames), i) for i, s in enumerate(scores) for hand in s.hands])
+    ate = np.array([s.ate_m for s in scores])
+    scale = np.array([abs(s.scale - 1) for s in scores])
+    truth_f1 = sum((s.from_truth for s in scores[1:]), scores[0].from_truth)
+    own_f1 = sum((s.from_reconstruction for s in scores[1:]), scores[0].from_reconstruction)
+    return (
+        Figure("visible hands found", rates.found_rate, "share", rates.visible),
+        Figure("identity right, by track", rates.track_identity_rate, "share", rates.tracks),
+        Figure("identity right, by frame", rates.identity_rate, "share", rates.found),
+        Figure("false hands", float(rates.false), "frames", rates.estimates),
+        _median("camera path after similarity alignment (ATE)", ate * 100, "cm", np.arange(len(ate))),
+        _median("camera rotation", np.rad2deg([s.rotation_rad for s in scores]), "deg", np.arange(len(ate))),
+        _median("metric scale error of the path", scale, "ratio", np.arange(len(ate))),
+        _median("wrist position in camera", errors.wrist_m * 100, "cm", clip),
+        _median("wrist rotation", np.rad2deg(errors.rotation_rad), "deg", clip),
+        _median("root-aligned joints", errors.root_aligned_m * 1000, "mm", clip),
+        Figure("boundary F1 at 5 frames, truth tracks", truth_f1.f1, "ratio", truth_f1.true),
+        Figure("boundary F1 at 5 frames, reconstructed tracks", own_f1.f1, "ratio", own_f1.true),
+    )
+
+
+def _median(name: str, values: np.ndarray, unit: str, clip: np.ndarray | None) -> Figure:
+    summary = summarise(np.asarray(values, float), clip)
+    return Figure(name, summary.median, unit, summary.n, summary.ci95)
+
+
+def world_accuracy(folders: Sequence[Path], config: ReconstructConfig | None = None, progress: bool = False) -> tuple[Figure, ...]:
+    """Reconstruct rendered clips and pool their scores.
+
+    Args:
+        folders: clips that `vitra tabletop render` wrote.
+        config: backends; K is never given, only pixels.
+        progress: show a bar over clips.
+    """
+    scores = []
+    for folder in tqdm(folders, desc="world clips", disable=not progress):
+        clip = TabletopClip.load(folder)
+        scores.append(score_world_clip(clip, reconstruct(folder / clip.truth.video_name, config)))
+    return pool(scores)
+
+
+def official_accuracy(video: Path, annotation: Path, side: Side = "right", given_K: bool = True) -> tuple[Figure, ...]:
+    """Reconstruct a video and compare with an official episode annotation that covers all of it.
+
+    The annotation is the output of the authors' own pipeline, not ground truth.
+
+    Args:
+        video: the clip.
+        annotation: its official `.npy`.
+        side: the annotated hand; the other one must not be found.
+        given_K: True gives the annotation's field of view to the camera stage, as the authors' pipeline had it from
+            its own calibration; False leaves it to self-calibration.
+    """
+    episode = from_official(read_official(annotation), annotation.stem, probe(video).fps)
+    config = ReconstructConfig(hfov_rad=float(episode.fov_rad[0]) if given_K else None)
+    estimate = reconstruct(video, config)
+    reference = _track(episode, side)
+    errors = hand_errors(estimate.hand(side), reference)
+    path = path_errors(estimate.camera.T_world_cam, episode.T_world_cam, is_compared=estimate.camera.is_valid)
+    other: Side = "left" if side == "right" else "right"
+    found = estimate.hand(side).is_observed & estimate.hand(side).is_valid
+    focal = estimate.camera.K_px[0, 0] / estimate.camera.width_px * 2 * np.tan(episode.fov_rad[0] / 2)
+    return (
+        Figure(f"{side} hand found", float(found.sum()), "frames", len(episode)),
+        Figure("false hands", float(estimate.hand(other).is_valid.sum()), "frames", len(episode)),
+        _median("wrist position in camera", errors.wrist_m * 100, "cm", None),
+        _median("wrist rotation", np.rad2deg(errors.rotation_rad), "deg", None),
+        _median("root-aligned joints", errors.root_aligned_m * 1000, "mm", None),
+        Figure("camera path after similarity alignment (ATE)", path.ate_m * 100, "cm", len(path.position_m)),
+        _median("camera rotation", np.rad2deg(path.rotation_rad), "deg", None),
+        Figure("metric scale of the path, ours over official", 1.0 / path.alignment.scale, "ratio", len(episode)),
+        Figure("focal length, ours over official", float(focal), "ratio", 1),
+    )
+
+
+def _track(episode: Episode, side: Side) -> HandTrack:
+    """An annotated hand as a track in the camera of each frame."""
+    hand = episode.hand(side)
+    return HandTrack(
+        side=side,
+        R_cam_wrist=episode.R_cam_wrist(side),
+        t_cam_wrist=episode.t_cam_wrist(side),
+        R_parent_joint=hand.R_parent_joint,
+        betas=hand.betas,
+        joints_cam=episode.joints_cam(side),
+        is_valid=hand.is_valid,
+        is_observed=hand.is_valid,
+        confidence=hand.confidence,
+        hand_model=hand.hand_model,
+    )
