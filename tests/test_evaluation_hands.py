@@ -37,7 +37,8 @@ def test_a_turn_about_the_wrist_shows_in_rotation_and_not_after_procrustes():
     _, truth = hand_motion(0, 20)
     turn = exp(np.array([0.0, 0.0, 0.3]))
     wrist = truth.joints_cam[:, :1]
-    turned = replace(truth, R_cam_wrist=turn @ truth.R_cam_wrist, joints_cam=(truth.joints_cam - wrist) @ turn.T + wrist)
+    joints = (truth.joints_cam - wrist) @ turn.T + wrist
+    turned = replace(truth, R_cam_wrist=turn @ truth.R_cam_wrist, joints_cam=joints)
     errors = hand_errors(turned, truth)
     np.testing.assert_allclose(errors.rotation_rad, 0.3, atol=1e-9)
     assert errors.root_aligned_m.min() > 0.005 and errors.pa_m.max() < 1e-9 and errors.wrist_m.max() < 1e-12

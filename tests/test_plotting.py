@@ -1,4 +1,4 @@
-"""Figures draw what they are given, in the right place and colour, with units, without touching what is shown elsewhere."""
+"""Figures draw what they are given, in the right place and colour, with units, and leave other figures alone."""
 
 from dataclasses import replace
 
@@ -26,7 +26,8 @@ def reconstruction() -> Reconstruction:
     valid = np.ones(60, bool)
     valid[20:30] = False
     right = replace(right, is_valid=valid, is_observed=valid & (np.arange(60) != 40))
-    return Reconstruction("clip.mp4", "", 30.0, np.arange(60), times, moving_camera(times), HandTrack.absent("left", 60), right)
+    camera, left = moving_camera(times), HandTrack.absent("left", 60)
+    return Reconstruction("clip.mp4", "", 30.0, np.arange(60), times, camera, left, right)
 
 
 def colours(ax) -> set[str]:

@@ -26,7 +26,12 @@ def model():
     return load_hand_model()
 
 
-def fitted(truth: HandTrack, times: np.ndarray, seed: int, config: FitConfig | None = None, size: float = 1.0) -> HandTrack:
+EXACT = FitConfig(iterations=40, stop_at=1e-9)
+
+
+def fitted(
+    truth: HandTrack, times: np.ndarray, seed: int, config: FitConfig | None = None, size: float = 1.0
+) -> HandTrack:
     lifted, detections = observed(truth, seed, size)
     return fit_hand(truth.side, lifted, detections, K_PX, times, load_hand_model(), config)
 
@@ -97,7 +102,7 @@ def test_a_detector_that_sees_hands_too_small_does_not_push_them_away():
     small = replace(detections, keypoints_px=centre + 0.8 * (uv - centre))
     depth = [
         np.median(hand_errors(fit_hand("right", lifted, small, K_PX, times, load_hand_model(), config), truth).depth_m)
-        for config in (FitConfig(), FitConfig(scale_std=1e-3, point_std=0.05))
+        for config in (FitConfig(), FitConfig(scale_std=1e-3, point_std=0.05, depth_std_share=2.0))
     ]
     assert abs(depth[0]) < 0.02 < 0.05 < depth[1]  # control: believing the size moves the hand by centimetres
 
@@ -137,10 +142,10 @@ def test_unseen_frames_stay_invalid_and_far_runs_do_not_touch_each_other():
         points = HandDetections(
             "right", keypoints[rows], detections.world_landmarks_m[rows], detections.score[rows], seen[rows]
         )
-        parts.append(fit_hand("right", part, points, K_PX, times[rows], load_hand_model(), FitConfig(iterations=40, stop_at=1e-9)))
-    exact = fit_hand("right", lifted, gapped, K_PX, times, load_hand_model(), FitConfig(iterations=40, stop_at=1e-9))
+        parts.append(fit_hand("right", part, points, K_PX, times[rows], load_hand_model(), EXACT))
+    exact = fit_hand("right", lifted, gapped, K_PX, times, load_hand_model(), EXACT)
     np.testing.assert_allclose(exact.t_cam_wrist[seen], np.concatenate([p.t_cam_wrist for p in parts]), atol=5e-4)
-    tied = fit_hand("right", lifted, gapped, K_PX, times, load_hand_model(), FitConfig(iterations=40, stop_at=1e-9, max_gap_s=1.0))
+    tied = fit_hand("right", lifted, gapped, K_PX, times, load_hand_model(), replace(EXACT, max_gap_s=1.0))
     assert np.abs(tied.t_cam_wrist[29] - exact.t_cam_wrist[29]).max() > 1e-3  # control: tied runs do
 
 

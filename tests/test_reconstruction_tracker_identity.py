@@ -23,7 +23,10 @@ def centre_x(hand) -> np.ndarray:
     return hand.keypoints_px[:, :, 0].mean(axis=1) - SHAPE[:, 0].mean()
 
 
-def merged(forward, backward, config=IdentityConfig()):
+DEFAULT = IdentityConfig()
+
+
+def merged(forward, backward, config=DEFAULT):
     frames = [fuse(a, b, config.fuse_distance) for a, b in zip(forward, backward, strict=True)]
     return identify(frames, FPS, (WIDTH, HEIGHT), config)
 

@@ -66,7 +66,8 @@ def _train(args: argparse.Namespace) -> int:
     for name, row in record["errors"].items():
         test = row["test"]
         print(
-            f"{name:34s} wrist {test['wrist_cm']:5.1f} cm  rotation {test['rotation_deg']:5.1f} deg  joints {test['relative_mm']:5.1f} mm"
+            f"{name:40s} wrist {test['wrist_cm']:5.1f} cm  "
+            f"rotation {test['rotation_deg']:5.1f} deg  joints {test['relative_mm']:5.1f} mm"
         )
     print(f"Chosen: {chosen.name}. Written: {args.out} and {args.out.with_suffix('.json').name}.")
     return 0

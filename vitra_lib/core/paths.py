@@ -47,10 +47,10 @@ def sample_video() -> Path:
     Raises:
         MissingAsset: the file is not in the checkout.
     """
-    path = sample_folder() / "video.mp4"
+    path = sample_folder() / "sample.mp4"
     if not path.is_file():
         raise MissingAsset(
-            "The sample clip data/sample/video.mp4 is missing: restore it with `git checkout data/sample`."
+            "The sample clip data/sample/sample.mp4 is missing: restore it with `git checkout data/sample`."
         )
     return path
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm.auto import tqdm
 
-from vitra_lib.contracts import HandTrack, Reconstruction
+from vitra_lib.contracts import HandTrack, Reconstruction, Segment
 from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.episodes import Episode, from_official, read_official
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
@@ -72,19 +72,18 @@ def score_world_clip(clip: TabletopClip, estimate: Reconstruction) -> ClipScore:
         ate_m=path.ate_m,
         rotation_rad=float(np.median(path.rotation_rad)),
         scale=1.0 / path.alignment.scale,
-        from_truth=_boundary_score(clip, truth),
-        from_reconstruction=_boundary_score(clip, estimate),
+        from_truth=boundary_score(clip, segment(truth).segments),
+        from_reconstruction=boundary_score(clip, segment(estimate).segments),
     )
 
 
-def _boundary_score(clip: TabletopClip, tracks: Reconstruction) -> BoundaryScore:
-    """Boundaries found on `tracks` against the true ones, both hands; only where the true hand is in view."""
-    found = segment(tracks).segments
+def boundary_score(clip: TabletopClip, segments: Sequence[Segment]) -> BoundaryScore:
+    """Boundaries of segments against the true ones, both hands; only where the true hand is in view."""
     total = BoundaryScore(0, 0, 0)
     for side in SIDES:
         in_view = clip.truth.hand(side).is_valid
         if in_view.any():
-            predicted = _while_in_view(inner_boundaries(found, side), in_view)
+            predicted = _while_in_view(inner_boundaries(segments, side), in_view)
             true = _while_in_view(inner_boundaries(clip.segments, side), in_view)
             total = total + score_boundaries(predicted, true, TOLERANCE_FRAMES)
     return total

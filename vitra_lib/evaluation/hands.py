@@ -14,7 +14,7 @@ from vitra_lib.core.errors import BadInput
 from vitra_lib.geometry.rotations import geodesic_angle, nearest_rotation
 
 HIT_SHARE = 0.6
-"""A detection belongs to a hand if its mean joint error in the image is below this share of the hand's box (longer side)."""
+"""A detection belongs to a hand if its mean joint error in the image is below this share of the longer box side."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def hand_errors(
     """
     if estimate.side != truth.side or len(estimate) != len(truth):
         raise BadInput(
-            f"A {estimate.side} track of {len(estimate)} frames can't be compared with a {truth.side} one of {len(truth)}."
+            f"A {estimate.side} track of {len(estimate)} frames can't be compared "
+            f"with a {truth.side} one of {len(truth)}."
         )
     use = estimate.is_valid & truth.is_valid
     frames = np.flatnonzero(use if is_compared is None else use & is_compared)

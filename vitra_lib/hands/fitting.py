@@ -3,7 +3,8 @@
 The wrist comes from a weighted Procrustes fit of the points that move rigidly with it. Each finger then follows from
 the DIRECTIONS of its observed bones, so that a person with other bone lengths gets the right angles: a knuckle that
 spreads about y and flexes about z is solved in closed form, a hinge is one arctangent, and the thumb's base starts at
-the smallest swing. A few bounded Gauss-Newton steps then polish what the closed form can't do (limits, the thumb). Poses within the limits are recovered exactly. Left hands go through the mirror.
+the smallest swing. A few bounded Gauss-Newton steps then polish what the closed form can't do (limits, the thumb).
+Poses within the limits are recovered exactly. Left hands go through the mirror.
 """
 
 from dataclasses import dataclass

@@ -114,7 +114,9 @@ def global_rotations(R_parent_joint: Float[np.ndarray, "*batch 15 3 3"]) -> Floa
     return np.stack([first, second, second @ local[..., 2, :, :]], axis=-3)
 
 
-def joints_of(chains: BoneChains, R_parent_joint: Float[np.ndarray, "*batch 15 3 3"]) -> Float[np.ndarray, "*batch 21 3"]:
+def joints_of(
+    chains: BoneChains, R_parent_joint: Float[np.ndarray, "*batch 15 3 3"]
+) -> Float[np.ndarray, "*batch 21 3"]:
     """21 joints of the right hand relative to the wrist joint, template frame [m]."""
     G = global_rotations(R_parent_joint)
     steps = np.einsum("...fjab,fjb->...fja", G, chains.bones)

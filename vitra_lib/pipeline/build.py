@@ -15,7 +15,7 @@ import numpy as np
 
 from vitra_lib.captioning import caption, make_captioner
 from vitra_lib.contracts import Caption, Reconstruction, Rejection, Segmentation
-from vitra_lib.core.errors import BadInput, RefusedClip, VitraError
+from vitra_lib.core.errors import BadInput, RefusedClip, VitraError, WriteFailed
 from vitra_lib.core.files import sha256_of, write_text
 from vitra_lib.episodes import Episode, EpisodeConfig, EpisodeStore, FootageConfig, build_episodes, prepare_footage
 from vitra_lib.pipeline.report import write_report
@@ -121,6 +121,38 @@ def build(videos: Sequence[Path], out: Path, config: BuildConfig | None = None, 
     return BuildResult(out, out / "report.html", out / "report.json", results)
 
 
+def reconstruction_of(
+    video: Path, work: Path, config: BuildConfig | None = None, progress: bool = False
+) -> Reconstruction:
+    """The first stage alone: the reconstruction of one video, from `work` where an earlier run finished it.
+
+    Args:
+        video: the video file.
+        work: folder of finished stages; `build` uses "<dataset>.work".
+        config: settings of all stages; they decide which finished stage is the right one.
+        progress: show a progress bar.
+
+    Raises:
+        VitraError: the video can't be read, or is refused; nothing is left in `work`.
+    """
+    config = config or BuildConfig()
+    folder = _stage_folder(work, video, config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(f"The folder {folder} can't be made: {error.strerror or error}.") from error
+    try:
+        return stage(
+            folder / "reconstruction.npz",
+            lambda: reconstruct(video, config.reconstruct, progress=progress),
+            save_reconstruction,
+            load_reconstruction,
+        )
+    except VitraError:
+        _remove_empty(folder)
+        raise
+
+
 def _check_names(videos: Sequence[Path]) -> None:
     if not videos:
         raise BadInput("No video was given: name at least one file.")
@@ -133,16 +165,9 @@ def _check_names(videos: Sequence[Path]) -> None:
 def _build_one(video: Path, work: Path, config: BuildConfig, alone: bool, progress: bool) -> VideoResult:
     """All stages of one video; a refusal is an error when it is the only video, and a counted reason otherwise."""
     folder = _stage_folder(work, video, config)
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        reconstruction = stage(
-            folder / "reconstruction.npz",
-            lambda: reconstruct(video, config.reconstruct, progress=progress),
-            save_reconstruction,
-            load_reconstruction,
-        )
+        reconstruction = reconstruction_of(video, work, config, progress)
     except VitraError as error:
-        _remove_empty(folder)
         if alone:
             raise
         _log.warning("%s: %s", video.name, error)

@@ -1,4 +1,4 @@
-"""Where camera and wrists went: in 3-D and from above. World axes are those of the first camera (x right, y down, z forward)."""
+"""Where camera and wrists went, in 3-D and from above, in the axes of the first camera (x right, y down, z forward)."""
 
 import numpy as np
 from jaxtyping import Float

@@ -27,7 +27,8 @@ def plot_wrist_speed(
     ax.plot(times_s, speed, color=colour_of(side), linewidth=1.4)
     for segment in segmentation.segments:
         if segment.side == side:
-            ax.axvspan(times_s[segment.start], _end(times_s, segment.stop), color=colour_of(side), alpha=0.12, linewidth=0)
+            start, stop = times_s[segment.start], _end(times_s, segment.stop)
+            ax.axvspan(start, stop, color=colour_of(side), alpha=0.12, linewidth=0)
     for cut in np.asarray(segmentation.cuts.get(side, []), int).tolist():
         ax.axvline(_end(times_s, cut), color="#333333", linewidth=0.8, linestyle="--")
     if np.isfinite(speed).any():

@@ -1,4 +1,4 @@
-"""Fixed colours and one look for all figures; colours are from Okabe and Ito's set, told apart by colour-blind readers."""
+"""Fixed colours and one look for all figures; colours by Okabe and Ito, which colour-blind readers tell apart."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""One look at a whole reconstruction: where things went, when each hand was known and how surely, and how fast it was."""
+"""One look at a whole reconstruction: where things went, when and how surely each hand was known, how fast it was."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +19,11 @@ def plot_confidence(reconstruction: Reconstruction, ax: Axes | None = None) -> A
     times = reconstruction.time_s
     for row, side in enumerate(SIDES):
         hand = reconstruction.hand(side)
-        ax.plot(times, np.where(hand.is_valid, hand.confidence, np.nan), color=colour_of(side), linewidth=1.3, label=side)
+        colour = colour_of(side)
+        ax.plot(times, np.where(hand.is_valid, hand.confidence, np.nan), color=colour, linewidth=1.3, label=side)
         for flags, alpha in ((hand.is_valid & hand.is_observed, 1.0), (hand.is_valid & ~hand.is_observed, 0.35)):
-            ax.plot(times[flags], np.full(flags.sum(), -0.08 - 0.09 * row), "|", color=colour_of(side), alpha=alpha, markersize=5)
+            height = np.full(flags.sum(), -0.08 - 0.09 * row)
+            ax.plot(times[flags], height, "|", color=colour, alpha=alpha, markersize=5)
     ax.set_ylim(-0.25, 1.05)
     ax.set_yticks([0, 0.5, 1])
     ax.set_xlabel("time [s]")

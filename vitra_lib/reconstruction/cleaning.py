@@ -1,4 +1,4 @@
-"""Which frames of a wrist path in the world can't be true: jumps, flips, impossible speeds, moments too short to trust."""
+"""Which frames of a wrist path in the world can't be true: jumps, flips, impossible speeds, too short sightings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,7 +140,8 @@ def _impossible_pieces(path: WristPath, config: CleaningConfig) -> np.ndarray:
             cuts = np.flatnonzero(_too_fast(path, run, config)) + 1
             if len(cuts):
                 shortest = min(np.split(run, cuts), key=len)
-                if _duration(shortest, path.times_s) < config.min_run_s - _EPS_S and (worst is None or len(shortest) < len(worst)):
+                is_short = _duration(shortest, path.times_s) < config.min_run_s - _EPS_S
+                if is_short and (worst is None or len(shortest) < len(worst)):
                     worst = shortest
         if worst is None:
             return path.is_valid & ~is_valid

@@ -41,6 +41,8 @@ class Candidate:
         uses_roll: whether the network sees which way up the hand is in the image.
         uses_world: whether it sees the tracker's own 3-D guess.
         jitter: standard deviation of noise added to the normalised features in training.
+        flatten: 0 = samples as they come; 1 = every hand distance equally often, so that the mean distance of the
+            renders does not pull the depth of far and near hands.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Candidate:
     uses_roll: bool = True
     uses_world: bool = True
     jitter: float = 0.05
+    flatten: float = 0.0
 
     def __post_init__(self) -> None:
         if self.width < 0 or self.hidden < 1 or self.members < 1 or self.epochs < 1:
@@ -172,9 +175,17 @@ def train(
     if candidate.width == 0:
         layers = [[_ridge(x, y, candidate.weight_decay)]]
     else:
-        units = (target_std, samples.joints_cam[:, 0], frame.size)
+        units = (target_std, _frequency(samples.joints_cam[:, 0], candidate.flatten))
         layers = [_train_member(x, y, units, candidate, seed * 100 + m, progress) for m in range(candidate.members)]
     return Lifter(layers, mean, std, target_mean, target_std)
+
+
+def _frequency(wrist: np.ndarray, flatten: float) -> np.ndarray:
+    """How often each sample is drawn: inversely to how common its distance is, at most four times the average."""
+    bins = np.clip((np.linalg.norm(wrist, axis=1) / 0.05).astype(int), 3, 16)
+    common = np.bincount(bins, minlength=17)[bins]
+    weight = (np.mean(common) / common) ** flatten
+    return np.minimum(weight / weight.mean(), 4.0)
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +198,7 @@ def _ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> tuple[np.ndarray, np
 def _train_member(
     x: np.ndarray,
     y: np.ndarray,
-    units: tuple[np.ndarray, np.ndarray, np.ndarray],
+    units: tuple[np.ndarray, np.ndarray],
     candidate: Candidate,
     seed: int,
     progress: Callable[[str], None] | None,
@@ -195,7 +206,7 @@ def _train_member(
     import torch
 
     torch.manual_seed(seed)
-    target_std = torch.tensor(units[0], dtype=torch.float32)
+    target_std, frequency = (torch.tensor(u, dtype=torch.float32) for u in units)
     widths = [x.shape[1], *[candidate.width] * candidate.hidden]
     blocks: list[torch.nn.Module] = []
     for i, o in zip(widths[:-1], widths[1:], strict=True):
@@ -211,7 +222,7 @@ def _train_member(
     )
     order = torch.Generator().manual_seed(seed)
     for step in range(steps):
-        rows = torch.randint(0, len(X), (batch,), generator=order)
+        rows = torch.multinomial(frequency, batch, replacement=True, generator=order)
         noisy = X[rows]
         if candidate.jitter:
             noisy = noisy + candidate.jitter * torch.randn(noisy.shape, generator=order)

@@ -88,7 +88,8 @@ def quality_warnings(quality: dict[str, float]) -> tuple[str, ...]:
             value = quality.get(prefix + threshold.figure, np.nan)
             if np.isfinite(value) and (value > threshold.limit) == threshold.is_upper and value != threshold.limit:
                 bound = "above" if threshold.is_upper else "below"
-                found.append(f"{prefix}{threshold.figure} = {value:.3g}, {bound} {threshold.limit:g}: {threshold.reason}.")
+                figure = f"{prefix}{threshold.figure} = {value:.3g}"
+                found.append(f"{figure}, {bound} {threshold.limit:g}: {threshold.reason}.")
     return tuple(found)
 
 

@@ -21,7 +21,11 @@ VERSION = 1
 
 _TOP_ARRAYS = ("source_frame", "time_s")
 _CAMERA_ARRAYS = ("K_px", "T_world_cam", "is_valid")
-_HAND_ARRAYS = ("R_cam_wrist", "t_cam_wrist", "R_parent_joint", "betas", "joints_cam", "is_valid", "is_observed", "confidence")
+_HAND_ARRAYS = (
+    "R_cam_wrist", "t_cam_wrist", "R_parent_joint", "betas", "joints_cam", "is_valid", "is_observed", "confidence",
+)  # fmt: skip
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
+_AGAIN = "make it again with `vitra reconstruct`."
 _HEADER = "header"
 
 
@@ -76,20 +80,20 @@ def load_reconstruction(path: Path) -> Reconstruction:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays[_HEADER].tobytes().decode())
         kind, version = header["format"], header["version"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInput(f"{path} is not a reconstruction, or is damaged: make it again with `vitra reconstruct`.") from error
+    except _DAMAGE as error:
+        raise BadInput(f"{path} is not a reconstruction, or is damaged: {_AGAIN}") from error
     if kind != FORMAT or version != VERSION:
         raise BadInput(f"{path} holds {kind} version {version}, but this program reads {FORMAT} version {VERSION}.")
     try:
         return _assemble(header, arrays)
     except (KeyError, TypeError) as error:
-        raise BadInput(f"{path} lacks parts of a reconstruction ({error}): make it again with `vitra reconstruct`.") from error
+        raise BadInput(f"{path} lacks parts of a reconstruction ({error}): {_AGAIN}") from error
 
 
 def _assemble(header: dict, arrays: dict[str, np.ndarray]) -> Reconstruction:
-    hands = {
-        side: HandTrack(**{name: arrays[f"{side}.{name}"] for name in _HAND_ARRAYS}, **_from_null(header[side])) for side in SIDES
-    }
+    hands = {}
+    for side in SIDES:
+        hands[side] = HandTrack(**{name: arrays[f"{side}.{name}"] for name in _HAND_ARRAYS}, **_from_null(header[side]))
     camera = CameraTrack(**{name: arrays[f"camera.{name}"] for name in _CAMERA_ARRAYS}, **_from_null(header["camera"]))
     return Reconstruction(
         video_name=header["video_name"],
@@ -129,4 +133,5 @@ def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             member.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(member, "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(arrays[name]), version=(1, 0), allow_pickle=False)
+                array = np.ascontiguousarray(arrays[name])
+                np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)

@@ -69,7 +69,7 @@ def elbow_of(t_wrist: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batc
 def forearm_bend(
     R_table_wrist: Float[np.ndarray, "time 3 3"], t_table_wrist: Float[np.ndarray, "time 3"]
 ) -> Float[np.ndarray, "time 3 3"]:
-    """Rotation (time, 3, 3) of the forearm against the straight arm in the wrist frame, limited to what a wrist can do."""
+    """Rotation (time, 3, 3) of the forearm against the straight arm in the wrist frame, within what a wrist can do."""
     to_elbow = elbow_of(t_table_wrist) - t_table_wrist
     d = np.einsum("tji,tj->ti", R_table_wrist, to_elbow / np.linalg.norm(to_elbow, axis=1, keepdims=True))
     axis = np.cross(np.array([1.0, 0.0, 0.0]), d)

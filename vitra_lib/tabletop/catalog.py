@@ -24,7 +24,7 @@ class Instance:
     Attributes:
         name: unique name ("mug-2").
         category: noun used in captions ("mug").
-        form: which mesh builder makes it ("mug", "bottle", "bowl", "can", "plate", "jar", "lid", "box", "spoon", …).
+        form: which mesh builder makes it ("mug", "bottle", "bowl", "can", "plate", "jar", "lid", "box", …).
         size_m: box forms: full extents (x, y, z); round forms: (radius, radius, height).
         skills: what hands may do with it: "carry-side", "carry-top", "pour", "push", "turn", "wipe";
             "receive" = things may be put on or in it or poured into it.
@@ -48,7 +48,7 @@ class Instance:
         return x if self.is_round else float((x * x + y * y) ** 0.5 / 2)
 
 
-_BOX_FORMS = frozenset({"box", "book", "spoon"})
+_BOX_FORMS = frozenset({"box", "book"})
 _SIDE = frozenset({"carry-side"})
 _POUR = frozenset({"carry-side", "pour"})
 _TOP = frozenset({"carry-top"})

@@ -64,7 +64,8 @@ class ObjectTracks:
         names: "red mug"…; unique.
         categories, instances, colours: noun, model and colour name of each.
         owners: hand that may use it: "left", "right", or "" for clutter.
-        T_table_object: (time, objects, 4, 4) maps points in the object (origin at the centre of its base, z up) to the table.
+        T_table_object: (time, objects, 4, 4) maps points in the object (origin at the centre of its base, z up)
+            to the table.
         held_by: (time, objects) -1 = at rest, 0 = with the left hand, 1 = with the right hand.
     """
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from vitra_lib.contracts import CameraTrack, Caption, HandTrack, Reconstruction, Segment
 from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.geometry.cameras import project
-from vitra_lib.geometry.transforms import apply, invert
+from vitra_lib.geometry.transforms import invert
 from vitra_lib.hands.grasps import to_rotations
 from vitra_lib.hands.kinematics import chains_of
 from vitra_lib.hands.model import load_hand_model
@@ -22,6 +22,7 @@ from vitra_lib.tabletop.motion import Tremor, finger_path, wrist_path
 from vitra_lib.tabletop.program import HandProgram, plan_hand
 
 MIN_VISIBLE_JOINTS = 0.6
+"""Share of joints that must be inside the image for a hand to count as visible."""
 RULE = "truth"
 _MODEL = "standin"
 

@@ -81,14 +81,20 @@ class ArmPlan:
     turn: Float[np.ndarray, "3"]
 
 
-def sample_plan(camera: HeadCamera, rng: np.random.Generator) -> ArmPlan:
-    """A wrist within reach whose hand is in the image, at least by half, and everything else about the arm."""
-    plan = _random_plan(camera, rng)
+def sample_plan(camera: HeadCamera, rng: np.random.Generator, pronation: float | None = None) -> ArmPlan:
+    """A wrist within reach whose hand is in the image, at least by half, and everything else about the arm.
+
+    Args:
+        camera: the wearer.
+        rng: source of randomness.
+        pronation: how the forearm is turned [rad], where that is settled (a mug is held upright); None = any way.
+    """
+    plan = _random_plan(camera, rng, pronation)
     for _ in range(300):
         in_reach = 0.15 < np.linalg.norm(plan.t_cam_wrist - camera.t_cam_shoulder) < 1.08 * (UPPER_ARM_M + FOREARM_M)
         if in_reach and is_in_view(camera, arm_pose(camera, plan)):
             break
-        plan = _random_plan(camera, rng)
+        plan = _random_plan(camera, rng, pronation)
     return plan
 
 
@@ -101,18 +107,19 @@ def is_in_view(camera: HeadCamera, pose: ArmPose) -> bool:
     return bool(u < 1.03 and v < 1.03 * camera.aspect)
 
 
-def _random_plan(camera: HeadCamera, rng: np.random.Generator) -> ArmPlan:
+def _random_plan(camera: HeadCamera, rng: np.random.Generator, pronation: float | None) -> ArmPlan:
     u, v = rng.uniform(-1.1, 1.1), rng.uniform(-1.0, 1.2) * camera.aspect
-    distance = np.clip(rng.normal(0.42, 0.13), 0.2, 0.8)
+    distance = rng.uniform(0.22, 0.72)  # flat: the lifter must not learn a favourite distance
     ray = np.array([u / camera.focal, v / camera.focal, 1.0])
+    anyhow = float(np.deg2rad(rng.normal(50.0, 45.0) if rng.uniform() < 0.85 else rng.uniform(-90.0, 130.0)))
     turn = np.zeros(3)
-    if rng.uniform() < 0.12:
+    if pronation is None and rng.uniform() < 0.12:
         axis = rng.normal(size=3)
         turn = axis / np.linalg.norm(axis) * rng.uniform(0.0, np.pi)
     return ArmPlan(
         t_cam_wrist=ray / np.linalg.norm(ray) * distance,
         swivel=float(rng.normal(0.0, 0.6)),
-        pronation=float(np.deg2rad(rng.normal(50.0, 45.0) if rng.uniform() < 0.85 else rng.uniform(-90.0, 130.0))),
+        pronation=anyhow if pronation is None else pronation,
         flexion=float(np.deg2rad(np.clip(rng.normal(-8.0, 25.0), -60.0, 65.0))),
         deviation=float(np.deg2rad(np.clip(rng.normal(-3.0, 12.0), -35.0, 25.0))),
         turn=turn,

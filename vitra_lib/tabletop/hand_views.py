@@ -40,7 +40,7 @@ from vitra_lib.tabletop.render import (
 )
 
 FRAMES = 6
-_HELD_SHARE = 0.5
+_HELD_SHARE = 0.6
 _TEXTURE_SEEDS = 6
 _HAND_ID, _HELD_ID, _ROOM_ID = 1, 2, 3
 
@@ -82,7 +82,13 @@ def _linear(rgb: tuple[int, int, int]) -> np.ndarray:
 
 
 def _sample_motion(camera: HeadCamera, model: HandModel, rng: np.random.Generator) -> _Motion:
-    plan = sample_plan(camera, rng)
+    betas = np.clip(rng.normal(0.0, 1.0, 10), -2.5, 2.5)
+    grip = _sample_grip(model, betas, rng) if rng.uniform() < _HELD_SHARE else None
+    pronation = None
+    if grip is not None and rng.uniform() < 0.75:  # most things are held upright
+        is_from_side = "carry-side" in grip[0].skills
+        pronation = float(np.deg2rad(rng.normal(10.0, 18.0) if is_from_side else rng.normal(65.0, 20.0)))
+    plan = sample_plan(camera, rng, pronation)
     start, stop = arm_pose(camera, plan), arm_pose(camera, plan)
     for _ in range(20):
         candidate = arm_pose(camera, near_plan(plan, rng))
@@ -91,10 +97,11 @@ def _sample_motion(camera: HeadCamera, model: HandModel, rng: np.random.Generato
             break
     shares = np.linspace(0.0, 1.0, FRAMES)
     arms = [between(start, stop, float(s)) for s in shares]
-    betas = np.clip(rng.normal(0.0, 1.0, 10), -2.5, 2.5)
-    if rng.uniform() < _HELD_SHARE:
-        held, T_wrist_object, pose = _sample_grip(model, betas, rng)
-        return _Motion(arms, np.tile(pose, (FRAMES, 1, 1)), betas, held, T_wrist_object)
+    if grip is not None:
+        held, T_wrist_object, pose, open_pose = grip
+        # a hand about to close or just let go: the object is there, the fingers are on their way
+        poses = [blend_poses(pose, open_pose, float(s)) for s in shares * (rng.uniform() < 0.3)]
+        return _Motion(arms, np.stack(poses), betas, held, T_wrist_object)
     a = sample_pose(rng)
     b = blend_poses(a, sample_pose(rng), float(rng.uniform(0.0, 0.8)))
     return _Motion(arms, np.stack([blend_poses(a, b, float(s)) for s in shares]), betas, None, None)
@@ -102,7 +109,7 @@ def _sample_motion(camera: HeadCamera, model: HandModel, rng: np.random.Generato
 
 def _sample_grip(
     model: HandModel, betas: np.ndarray, rng: np.random.Generator
-) -> tuple[Instance, np.ndarray, np.ndarray]:
+) -> tuple[Instance, np.ndarray, np.ndarray, np.ndarray]:
     """Something in the hand: the planner's grip, taken a little differently, as people do."""
     instances = [i for i in allowed("train").instances if {"carry-side", "carry-top"} & i.skills]
     held = instances[rng.integers(len(instances))]
@@ -112,7 +119,7 @@ def _sample_grip(
     height = np.eye(4)
     height[2, 3] = rng.uniform(-0.3, 0.3) * held.size_m[2] if way == "side" else 0.0
     pose = blend_poses(grip.closed_pose, sample_pose(rng), float(rng.uniform(0.0, 0.25)))
-    return held, twist @ invert(grip.T_object_wrist) @ height, pose
+    return held, twist @ invert(grip.T_object_wrist) @ height, pose, grip.open_pose
 
 
 def _room(camera: HeadCamera, centre: np.ndarray, lowest: float, rng: np.random.Generator) -> list[RenderObject]:
@@ -223,7 +230,7 @@ def hand_view(seed: int, index: int) -> HandView:
         index: of the clip.
     """
     rng = np.random.default_rng([seed, index, 77])
-    width = int(rng.choice([400, 480, 560]))
+    width = int(rng.choice([320, 400, 480, 560]))
     height = int(rng.choice([0.5625, 0.75, 0.76]) * width) // 2 * 2
     head = HeadCamera.sample(rng, height / width)
     model = load_hand_model("standin", with_forearm=True)

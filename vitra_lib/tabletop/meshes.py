@@ -163,13 +163,60 @@ def tube(points: Float[np.ndarray, "points 3"], radii: Float[np.ndarray, " point
     return Mesh(vertices, np.concatenate(faces), np.concatenate([uv, [[0.0, 0.0], [0.0, length[-1]]]]))
 
 
-def _hollow(r: float, h: float, wall: float, foot: float = 1.0, belly: float = 1.0) -> Mesh:
-    """A vessel: outer wall, rim, inner wall, inner floor; `foot`, `belly` scale the radius at the base and the middle."""
+def _hollow(r: float, h: float, wall: float, foot: float) -> Mesh:
+    """A vessel: outer wall, rim, inner wall, floor; `foot` scales the radius at the base."""
     rise = np.linspace(0.0, 1.0, 9)[1:-1]
-    shape = foot + (1 - foot) * np.sin(rise * np.pi / 2) + (belly - 1) * np.sin(np.pi * rise)
+    shape = foot + (1 - foot) * np.sin(rise * np.pi / 2)
     outer = [(0.0, 0.0), (r * foot - 0.003, 0.0), (r * foot, 0.003), *zip(r * shape, h * rise, strict=True), (r, h)]
     inner = [(max(a - wall, 0.0), max(b, wall)) for a, b in outer[:1:-1]]
     return lathe(np.array([*outer, (r - 0.3 * wall, h + 0.001), *inner[:-1], (inner[-1][0], wall), (0.0, wall)]))
+
+
+# Profiles of solid bodies, bottom to top: radius = a r + b, height = c h + d, as (a, b, c, d), b and d in metres.
+_PROFILES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
+    "bottle": (
+        (0.0, 0.0, 0.0, 0.0), (1.0, -0.004, 0.0, 0.0), (1.0, 0.0, 0.0, 0.004), (1.0, 0.0, 0.62, 0.0),
+        (0.93, 0.0, 0.68, 0.0), (0.66, 0.0, 0.77, 0.0), (0.38, 0.0, 0.84, 0.0), (0.38, 0.0, 0.93, 0.0),
+        (0.38, 0.003, 0.935, 0.0), (0.38, 0.003, 1.0, 0.0), (0.0, 0.0, 1.0, 0.0),
+    ),
+    "can": (
+        (0.0, 0.0, 0.0, 0.0), (1.0, -0.004, 0.0, 0.0), (1.0, 0.0, 0.0, 0.005), (1.0, 0.0, 1.0, -0.005),
+        (1.0, -0.003, 1.0, 0.0), (1.0, -0.005, 1.0, -0.003), (0.0, 0.0, 1.0, -0.003),
+    ),
+    "jar": (
+        (0.0, 0.0, 0.0, 0.0), (1.0, -0.004, 0.0, 0.0), (1.0, 0.0, 0.0, 0.004), (1.0, 0.0, 0.70, 0.0),
+        (0.90, 0.0, 0.77, 0.0), (0.90, 0.0, 0.80, 0.0), (0.98, 0.0, 0.80, 0.0), (0.98, 0.0, 1.0, -0.002),
+        (0.95, 0.0, 1.0, 0.0), (0.0, 0.0, 1.0, 0.0),
+    ),
+    "plate": (
+        (0.0, 0.0, 0.0, 0.0), (0.55, 0.0, 0.0, 0.0), (0.62, 0.0, 0.0, 0.003), (1.0, -0.002, 1.0, -0.002),
+        (1.0, 0.0, 1.0, 0.0), (1.0, -0.004, 1.0, 0.0), (0.62, 0.0, 0.0, 0.006), (0.58, 0.0, 0.0, 0.005),
+        (0.0, 0.0, 0.0, 0.005),
+    ),
+    "candle": (
+        (0.0, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0), (1.0, 0.0, 1.0, -0.004), (0.9, 0.0, 1.0, 0.0),
+        (0.3, 0.0, 1.0, -0.002), (0.0, 0.003, 1.0, -0.002), (0.0, 0.0025, 1.0, 0.012), (0.0, 0.0, 1.0, 0.012),
+    ),
+}  # fmt: skip
+_VESSELS: dict[str, tuple[float, float]] = {
+    "mug": (0.004, 1.0),
+    "bowl": (0.005, 0.5),
+    "pot": (0.004, 0.92),
+    "vase": (0.004, 0.75),
+}
+"""Wall thickness [m] and radius of the foot (share of the rim's) of hollow forms."""
+
+
+def _mug_handle(r: float, h: float) -> Mesh:
+    turn = np.linspace(-1.25, 1.25, 13)
+    height = h * (0.52 + 0.30 * np.sin(turn) / np.sin(1.25))
+    return tube(np.stack([np.zeros(13), -r + 0.004 - 0.030 * np.cos(turn), height], axis=1), np.full(13, 0.0055), 12)
+
+
+def _pot_ear(r: float, h: float, sign: float) -> Mesh:
+    turn = np.linspace(-1.3, 1.3, 9)
+    bow = np.stack([sign * (r - 0.003 + 0.022 * np.cos(turn)), 0.03 * np.sin(turn), np.full(9, 0.8 * h)], axis=1)
+    return tube(bow, np.full(9, 0.005), 10)
 
 
 def object_mesh(instance: Instance) -> Mesh:
@@ -182,107 +229,14 @@ def object_mesh(instance: Instance) -> Mesh:
     form = instance.form
     if form in ("box", "book"):
         return box(instance.size_m, 0.008 if instance.category == "sponge" else 0.003)
+    if form in _PROFILES:
+        return lathe(np.array([(a * r + b, c * h + d) for a, b, c, d in _PROFILES[form]]))
+    if form not in _VESSELS:
+        raise UnknownName("form", form, ("box", "book", *_PROFILES, *_VESSELS))
+    wall, foot = _VESSELS[form]
+    body = _hollow(r, h, wall, foot)
     if form == "mug":
-        turn = np.linspace(-1.25, 1.25, 13)
-        handle = np.stack(
-            [np.zeros(13), -r + 0.004 - 0.030 * np.cos(turn), h * (0.52 + 0.30 * np.sin(turn) / np.sin(1.25))], axis=1
-        )
-        return join([_hollow(r, h, 0.004), tube(handle, np.full(13, 0.0055), 12)])
-    if form == "bottle":
-        cap = 0.38 * r
-        return lathe(
-            np.array(
-                [
-                    (0, 0),
-                    (r - 0.004, 0),
-                    (r, 0.004),
-                    (r, 0.62 * h),
-                    (0.93 * r, 0.68 * h),
-                    (0.66 * r, 0.77 * h),
-                    (cap, 0.84 * h),
-                    (cap, 0.93 * h),
-                    (cap + 0.003, 0.935 * h),
-                    (cap + 0.003, h),
-                    (0, h),
-                ]
-            )
-        )
-    if form == "can":
-        return lathe(
-            np.array(
-                [
-                    (0, 0),
-                    (r - 0.004, 0),
-                    (r, 0.005),
-                    (r, h - 0.005),
-                    (r - 0.003, h),
-                    (r - 0.005, h - 0.003),
-                    (0, h - 0.003),
-                ]
-            )
-        )
-    if form == "jar":
-        lid = 0.80 * h
-        return lathe(
-            np.array(
-                [
-                    (0, 0),
-                    (r - 0.004, 0),
-                    (r, 0.004),
-                    (r, 0.70 * h),
-                    (0.90 * r, 0.77 * h),
-                    (0.90 * r, lid),
-                    (0.98 * r, lid),
-                    (0.98 * r, h - 0.002),
-                    (0.95 * r, h),
-                    (0, h),
-                ]
-            )
-        )
-    if form == "bowl":
-        return _hollow(r, h, 0.005, foot=0.5)
+        return join([body, _mug_handle(r, h)])
     if form == "pot":
-        turn = np.linspace(-1.3, 1.3, 9)
-        ears = []
-        for sign in (-1.0, 1.0):
-            bow = np.stack(
-                [sign * (r - 0.003 + 0.022 * np.cos(turn)), 0.03 * np.sin(turn), np.full(9, 0.8 * h)], axis=1
-            )
-            ears.append(tube(bow, np.full(9, 0.005), 10))
-        return join([_hollow(r, h, 0.004, foot=0.92), *ears])
-    if form == "plate":
-        return lathe(
-            np.array(
-                [
-                    (0, 0),
-                    (0.55 * r, 0),
-                    (0.62 * r, 0.003),
-                    (r - 0.002, h - 0.002),
-                    (r, h),
-                    (r - 0.004, h),
-                    (0.62 * r, 0.006),
-                    (0.58 * r, 0.005),
-                    (0, 0.005),
-                ]
-            )
-        )
-    if form == "vase":
-        return _hollow(r, h, 0.004, foot=0.75, belly=1.0)
-    if form == "candle":
-        return lathe(
-            np.array(
-                [
-                    (0, 0),
-                    (r, 0),
-                    (r, h - 0.004),
-                    (0.9 * r, h),
-                    (0.3 * r, h - 0.002),
-                    (0.003, h - 0.002),
-                    (0.0025, h + 0.012),
-                    (0, h + 0.012),
-                ]
-            )
-        )
-    raise UnknownName(
-        "form", form, ("box", "book", "mug", "bottle", "can", "jar", "bowl", "pot", "plate", "vase", "candle")
-    )
+        return join([body, _pot_ear(r, h, -1.0), _pot_ear(r, h, 1.0)])
+    return body

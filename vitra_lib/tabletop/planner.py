@@ -4,7 +4,8 @@ Everything is planned for a right hand; a left hand is planned in the mirror x -
 
 Where one atomic action ends and the next begins. The wrist stands still for a moment (`dwell_s`) after each move:
 that is when fingers close on an object or let go of it. The boundary is the middle of that standstill, so it is a
-minimum of the wrist's speed: reach -> [stop, fingers close] -> lift -> [stop] -> carry -> [stop, fingers open] -> withdraw.
+minimum of the wrist's speed: reach -> [stop, fingers close] -> lift -> [stop] -> carry -> [stop, fingers open]
+-> withdraw.
 """
 
 from collections.abc import Sequence

@@ -21,9 +21,9 @@ from vitra_lib.tabletop.staging import Stage
 _log = logging.getLogger(__name__)
 VIDEO_NAME = "video.mp4"
 SAMPLE_NAME = "sample.mp4"
-SAMPLE_CONFIG = ClipConfig(seed=10, duration_s=9.0, width_px=480, height_px=360, hands="both", fov_max_deg=75.0)
+SAMPLE_CONFIG = ClipConfig(seed=2, duration_s=9.0, width_px=480, height_px=360, hands="both", fov_max_deg=75.0)
 """The clip that the project ships in `data/sample`."""
-_SAMPLE_CRF = 29
+_SAMPLE_CRF = 26
 
 
 def render_clip(clip: TabletopClip, path: Path, progress: bool = False, crf: int = 20) -> TabletopClip:

@@ -243,11 +243,10 @@ def push(planner: HandPlanner, thing: int, label: str) -> bool:
     side = R[:, 1] * np.array([1.0, 1.0, 0.0])
     side /= np.linalg.norm(side)
     approach = 0.09 * side + 0.05 * UP + 0.03 * R[:, 0]
+    opening = ((0.7, grip.open_pose),)
     if not planner.go(
-        Request(
-            T_goal, "reach", f"Reach for the {label}.", thing, planner.leave, approach, fingers=((0.7, grip.open_pose),),
-        )
-    ):  # fmt: skip
+        Request(T_goal, "reach", f"Reach for the {label}.", thing, planner.leave, approach, fingers=opening)
+    ):
         return False
     planner.grasp(thing, grip)
     T_stop = T_goal.copy()

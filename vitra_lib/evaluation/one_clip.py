@@ -1,0 +1,94 @@
+"""How one reconstruction compares with the truth of its clip; where there is no truth, every figure is NaN of nothing.
+
+So a page that measures a rendered clip also runs on anybody's own video: its figures are then missing, not wrong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from vitra_lib.contracts import Reconstruction, Segment
+from vitra_lib.contracts.hand_track import SIDES, Side
+from vitra_lib.evaluation.accuracy import boundary_score, score_world_clip
+from vitra_lib.evaluation.boundaries import BoundaryScore
+from vitra_lib.evaluation.hands import HandErrors, Summary, summarise
+from vitra_lib.tabletop.clip import TabletopClip
+
+NOTHING = Summary(float("nan"), float("nan"), 0, (float("nan"), float("nan")))
+
+
+@dataclass(frozen=True)
+class ClipErrors:
+    """Errors of one reconstruction; medians over frames with intervals from blocks of frames.
+
+    Attributes:
+        wrist_m: distance of the wrist joint from the true one, in the camera [m].
+        rotation_rad: angle between estimated and true wrist rotation [rad].
+        root_aligned_m: mean joint error after moving the wrists together [m].
+        found: share of visible hands that were found.
+        visible: how many visible hands there were, one per hand and frame.
+        ate_m: root mean square error of the camera path after similarity alignment [m].
+        camera_rotation_rad: median error of the camera's rotation after that alignment [rad].
+        scale: estimated over true length of the camera path.
+        frames: number of frames in which the camera paths were compared.
+        by_side: the errors of every frame, per hand that is in view at all.
+    """
+
+    wrist_m: Summary = NOTHING
+    rotation_rad: Summary = NOTHING
+    root_aligned_m: Summary = NOTHING
+    found: float = float("nan")
+    visible: int = 0
+    ate_m: float = float("nan")
+    camera_rotation_rad: float = float("nan")
+    scale: float = float("nan")
+    frames: int = 0
+    by_side: dict[Side, HandErrors] = field(default_factory=dict)
+
+
+def clip_errors(clip: TabletopClip | None, estimate: Reconstruction) -> ClipErrors:
+    """Compare a reconstruction with the truth of its clip.
+
+    Args:
+        clip: the rendered clip; None = there is no truth.
+        estimate: the reconstruction of its video.
+    """
+    if clip is None:
+        return ClipErrors()
+    score = score_world_clip(clip, estimate)
+    pooled = HandErrors.concatenated(list(score.hands))
+    present = [side for side in SIDES if clip.truth.hand(side).is_valid.any()]
+    return ClipErrors(
+        wrist_m=summarise(pooled.wrist_m),
+        rotation_rad=summarise(pooled.rotation_rad),
+        root_aligned_m=summarise(pooled.root_aligned_m),
+        found=score.rates.found_rate,
+        visible=score.rates.visible,
+        ate_m=score.ate_m,
+        camera_rotation_rad=score.rotation_rad,
+        scale=score.scale,
+        frames=int(estimate.camera.is_valid.sum()),
+        by_side=dict(zip(present, score.hands, strict=True)),
+    )
+
+
+def wrist_errors(
+    clip: TabletopClip | None, side: Side, joints_cam: Float[np.ndarray, "time 21 3"]
+) -> Float[np.ndarray, " time"]:
+    """Distance of an estimated wrist from the true one in every frame [m]; NaN where either is unknown.
+
+    Args:
+        clip: the rendered clip; None = there is no truth, and everything is NaN.
+        side: which hand.
+        joints_cam: joints in the camera of each frame [m], NaN where unknown.
+    """
+    if clip is None:
+        return np.full(len(joints_cam), np.nan)
+    return np.linalg.norm(joints_cam[:, 0] - clip.truth.hand(side).joints_cam[:, 0], axis=-1)
+
+
+def clip_boundaries(clip: TabletopClip | None, segments: Sequence[Segment]) -> BoundaryScore:
+    """Boundaries of segments against the true ones; no boundary at all where there is no truth."""
+    return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, segments)

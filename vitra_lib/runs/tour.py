@@ -1,0 +1,117 @@
+"""What notebooks 00 to 04 share: the video, its truth if it has one, and the finished stages, computed once.
+
+    inputs = tour_inputs(profile, video)
+    reconstruction = reconstruction_of(inputs.video, inputs.work, inputs.config)   # seconds, or nothing if it is there
+    result = build([inputs.video], inputs.dataset, inputs.config)
+
+Finished stages lie in `results/work/tour`, in a folder whose name holds a digest of the code that made them: after a
+change of the library nothing stale is shown.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import vitra_lib
+from vitra_lib.core.assets import require
+from vitra_lib.core.errors import BadInput, MissingAsset, UnknownName
+from vitra_lib.core.files import sha256_of
+from vitra_lib.core.paths import results_folder, sample_video
+from vitra_lib.pipeline import BuildConfig
+from vitra_lib.reconstruction.backends import ReconstructConfig
+from vitra_lib.runs.parameters import PROFILES
+from vitra_lib.tabletop.clip import TabletopClip
+from vitra_lib.video import probe
+
+_ROOMS = (
+    "core", "geometry", "hands", "contracts", "video", "reconstruction", "segmentation", "captioning", "episodes", "pipeline",
+)  # fmt: skip
+_SUFFIXES = (".py", ".npz")
+
+
+@dataclass(frozen=True)
+class TourInputs:
+    """What a notebook of the tour starts from.
+
+    Attributes:
+        video: the user's file, or the sample.
+        name: how pages call it ("sample.mp4"), without folder.
+        truth: the clip of the synthetic world that the video shows, with everything known; None for a real video.
+        dataset: folder of the episodes that `build` writes.
+        work: folder of finished stages that `build` uses for this dataset.
+        config: settings of all stages.
+    """
+
+    video: Path
+    name: str
+    truth: TabletopClip | None
+    dataset: Path
+    work: Path
+    config: BuildConfig
+
+    @property
+    def about_truth(self) -> str:
+        """One sentence on whether results can be compared with truth."""
+        if self.truth is None:
+            return f"{self.name} is a real video: nobody knows its truth, so comparisons with truth are left out (–)."
+        return f"{self.name} was rendered by the kit: camera, hands, actions and captions are known exactly."
+
+
+def tour_inputs(profile: str, video: str = "") -> TourInputs:
+    """Turn a notebook's parameters into inputs.
+
+    A video that `vitra tabletop render` wrote is recognised by the truth beside it.
+
+    Args:
+        profile: "tiny" = estimators that run anywhere; "small" = the same with the MANO hand that you have registered
+            for; "paper" = the published configuration, whose estimators this version has no adapters for.
+        video: path to a video; "" = the sample.
+
+    Raises:
+        UnknownName: no such profile.
+        MissingAsset: the sample, or what the profile needs, is not there.
+        BadVideo: the video can't be read.
+    """
+    path = Path(video).expanduser() if video.strip() else sample_video()
+    config = tour_config(profile)
+    probe(path)
+    folder = results_folder() / "work" / "tour" / f"{path.stem}-{profile}-{_digest_of(path, code_digest())[:10]}"
+    return TourInputs(path, path.name, truth_of(path), folder / "episodes", folder / "episodes.work", config)
+
+
+def tour_config(profile: str) -> BuildConfig:
+    """Settings of all stages at a profile; see `tour_inputs`."""
+    if profile == "tiny":
+        return BuildConfig()
+    if profile == "small":
+        return BuildConfig(reconstruct=ReconstructConfig(hand_model="mano", mano_path=require("mano_right")[0]))
+    if profile == "paper":
+        raise MissingAsset(
+            "The profile 'paper' needs HaWoR and MegaSAM, which this version of the kit can't read yet: use 'tiny', "
+            "or 'small' with a MANO_RIGHT file."
+        )
+    raise UnknownName("profile", profile, PROFILES)
+
+
+def truth_of(video: Path) -> TabletopClip | None:
+    """The truth beside a rendered video, or None when there is none or it belongs to another file."""
+    try:
+        clip = TabletopClip.load(video.parent)
+    except BadInput:
+        return None
+    return clip if clip.truth.video_name == video.name and clip.truth.video_sha256 == sha256_of(video) else None
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Hex digest of all code and weights on which the stages' results depend."""
+    root = Path(vitra_lib.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(p for room in _ROOMS for p in (root / room).rglob("*") if p.suffix in _SUFFIXES):
+        digest.update(f"{path.relative_to(root)}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _digest_of(video: Path, code: str) -> str:
+    return hashlib.sha256(f"{sha256_of(video)}{code}".encode()).hexdigest()
