@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vitra_lib.captioning.answer import Answer, BadAnswer
 from vitra_lib.captioning.chat import ChatCaptioner

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vitra_lib.contracts import HandTrack, Reconstruction, Segment
 from vitra_lib.contracts.hand_track import SIDES, Side
-from vitra_lib.episodes import Episode, from_official, read_official
+from vitra_lib.episodes import Episode, read_official
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
 from vitra_lib.evaluation.hands import DetectionRates, HandErrors, detection_rates, hand_errors, summarise
 from vitra_lib.evaluation.trajectories import path_errors
@@ -168,7 +168,7 @@ def official_accuracy(video: Path, annotation: Path, side: Side = "right", given
         given_K: True gives the annotation's field of view to the camera stage, as the authors' pipeline had it from
             its own calibration; False leaves it to self-calibration.
     """
-    episode = from_official(read_official(annotation), annotation.stem, probe(video).fps)
+    episode = read_official(annotation, probe(video).fps)
     config = ReconstructConfig(hfov_rad=float(episode.fov_rad[0]) if given_K else None)
     estimate = reconstruct(video, config)
     reference = _track(episode, side)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from vitra_lib.contracts import Reconstruction, Segment
 from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.evaluation.accuracy import boundary_score, score_world_clip
-from vitra_lib.evaluation.boundaries import BoundaryScore
+from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries
 from vitra_lib.evaluation.hands import HandErrors, Summary, summarise
+from vitra_lib.segmentation import segment
 from vitra_lib.tabletop.clip import TabletopClip
 
 NOTHING = Summary(float("nan"), float("nan"), 0, (float("nan"), float("nan")))
@@ -48,12 +49,13 @@ class ClipErrors:
     by_side: dict[Side, HandErrors] = field(default_factory=dict)
 
 
-def clip_errors(clip: TabletopClip | None, estimate: Reconstruction) -> ClipErrors:
+def clip_errors(clip: TabletopClip | None, estimate: Reconstruction, seed: int = 0) -> ClipErrors:
     """Compare a reconstruction with the truth of its clip.
 
     Args:
         clip: the rendered clip; None = there is no truth.
         estimate: the reconstruction of its video.
+        seed: of the resampling behind the intervals.
     """
     if clip is None:
         return ClipErrors()
@@ -61,9 +63,9 @@ def clip_errors(clip: TabletopClip | None, estimate: Reconstruction) -> ClipErro
     pooled = HandErrors.concatenated(list(score.hands))
     present = [side for side in SIDES if clip.truth.hand(side).is_valid.any()]
     return ClipErrors(
-        wrist_m=summarise(pooled.wrist_m),
-        rotation_rad=summarise(pooled.rotation_rad),
-        root_aligned_m=summarise(pooled.root_aligned_m),
+        wrist_m=summarise(pooled.wrist_m, seed=seed),
+        rotation_rad=summarise(pooled.rotation_rad, seed=seed),
+        root_aligned_m=summarise(pooled.root_aligned_m, seed=seed),
         found=score.rates.found_rate,
         visible=score.rates.visible,
         ate_m=score.ate_m,
@@ -92,3 +94,29 @@ def wrist_errors(
 def clip_boundaries(clip: TabletopClip | None, segments: Sequence[Segment]) -> BoundaryScore:
     """Boundaries of segments against the true ones; no boundary at all where there is no truth."""
     return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, segments)
+
+
+def boundaries_on_truth(clip: TabletopClip | None) -> BoundaryScore:
+    """What the default rule scores on the true tracks: the share of its errors that no reconstruction can mend."""
+    return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, segment(clip.truth).segments)
+
+
+def true_joints_cam(clip: TabletopClip | None, side: Side, time: int) -> Float[np.ndarray, "time 21 3"]:
+    """The true joints of one hand in the camera of each frame [m]; NaN where it is out of view or nothing is known."""
+    return np.full((time, 21, 3), np.nan) if clip is None else clip.truth.hand(side).joints_cam[:time]
+
+
+def true_boundaries(clip: TabletopClip | None, side: Side) -> Int[np.ndarray, " boundaries"]:
+    """Frames at which true actions of one hand meet; none where nothing is known."""
+    return np.zeros(0, np.int64) if clip is None else inner_boundaries(clip.segments, side)
+
+
+def true_captions(clip: TabletopClip | None, piece: Segment) -> str:
+    """The true sentences of the actions that fill at least a third of a piece, joined; "" where nothing is known."""
+    texts = []
+    for caption in clip.captions if clip is not None else ():
+        true = caption.segment
+        shared = min(true.stop, piece.stop) - max(true.start, piece.start)
+        if true.side == piece.side and 3 * shared >= piece.stop - piece.start:
+            texts.append(caption.text or "(idle)")
+    return " / ".join(texts)

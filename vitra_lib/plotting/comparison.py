@@ -61,7 +61,7 @@ def plot_against_truth(estimate: Reconstruction, truth: Reconstruction | None) -
         _from_above(left, true_centres, "truth", "camera, truth")
     else:
         to_truth = Similarity(1.0, np.eye(3), np.zeros(3))
-    _from_above(left, np.where(known[:, None], to_truth.apply(centres), np.nan), "camera", "camera, estimated")
+    _from_above(left, np.where(known[:, None], to_truth.apply(centres), np.nan), "ours", "camera, estimated")
     for side in SIDES:
         if truth is not None and truth.hand(side).is_valid.any():
             name = "wrists, truth" if side == "left" or not truth.left.is_valid.any() else None

@@ -113,5 +113,5 @@ def axes_picture(
 def _write(image: np.ndarray, text: str, place: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Text with a white rim, so that it reads on any background."""
     corner = (round(float(place[0])), round(float(place[1])))
-    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 4, cv2.LINE_AA)
-    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.55, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 5, cv2.LINE_AA)
+    cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 2, cv2.LINE_AA)

@@ -51,6 +51,10 @@ def styled() -> Iterator[None]:
     """The look of the figures, for figures made inside the block."""
     with matplotlib.rc_context(_RC):
         yield
+        is_interactive = matplotlib.is_interactive()
+    # A notebook's backend switches "interactive" on when the first figure loads it; leaving the context would switch it
+    # off again, and no later figure would be shown.
+    matplotlib.interactive(is_interactive)
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

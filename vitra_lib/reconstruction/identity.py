@@ -91,7 +91,7 @@ class IdentityConfig:
     link_gap_s: float = 0.35
     ambiguity: float = 0.25
     label_weight: float = 0.3
-    min_seen_s: float = 0.15
+    min_seen_s: float = 0.25
     size_range: tuple[float, float] = (0.025, 1.2)
     prior_log_odds: float = 1.5
     continuity_log_odds: float = 20.0

@@ -168,6 +168,7 @@ def train(
     mean, std = features.mean(0), features.std(0) + 1e-6
     std[42 + 1 + 63 + 1 :] = 1.0 if candidate.uses_roll else np.inf
     mean[42 + 1 + 63 + 1 :] = 0.0
+    std[42 + 1 + 63] = np.inf  # how sure the side is depends on how sides are told apart, not on the hand's shape
     if not candidate.uses_world:
         std[43:106] = np.inf
     target_mean, target_std = targets.mean(0), np.maximum(targets.std(0), 0.05)
@@ -334,7 +335,6 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate("perceptron 3x128, without roll", dropout=0.05, uses_roll=False),
     Candidate("perceptron 3x128, without tracker's 3-D", dropout=0.05, uses_world=False),
     Candidate("perceptron 3x128, three members", members=3, dropout=0.05),
-    Candidate("perceptron 3x192, three members", width=192, members=3, dropout=0.1),
 )
 """What `vitra lifter train` tries."""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vitra_lib.contracts import Reconstruction
 from vitra_lib.contracts.hand_track import SIDES
@@ -11,6 +11,7 @@ from vitra_lib.geometry.cameras import project
 from vitra_lib.video import VideoReader, VideoWriter
 from vitra_lib.video.overlay import draw_label, draw_skeleton
 
+_SHORT_SIDE_PX = 480
 _FILLED_ALPHA = 0.45  # frames in which the hand was not seen but filled over a short gap are drawn pale
 
 
@@ -41,28 +42,24 @@ def write_overlay(reconstruction: Reconstruction, video: Path, path: Path, progr
         path: the mp4 to write, atomically.
         progress: show a progress bar.
     """
-    with VideoReader(video, max_short_side_px=480) as reader:
-        writer: VideoWriter | None = None
-        try:
-            frames = tqdm(reader.frames(), total=len(reader), desc="overlay", disable=not progress)
-            for index, frame in enumerate(frames):
-                if writer is None:
-                    height, width = frame.image.shape[:2]
-                    writer = VideoWriter(path, reconstruction.fps, width, height)
-                    writer.__enter__()
-                image = draw_hands(reconstruction, index, frame.image)
-                writer.write(draw_label(image, _label(reconstruction, index)))
-        except BaseException as error:
-            if writer is not None:
-                writer.__exit__(type(error), error, error.__traceback__)
-            raise
-        if writer is not None:
-            writer.__exit__(None, None, None)
+    with VideoReader(video, max_short_side_px=_SHORT_SIDE_PX) as reader:
+        size = (reader.info.width_px, reader.info.height_px)
+        with VideoWriter(path, reconstruction.fps, *size) as writer:
+            for frame in tqdm(reader.frames(), total=len(reader), desc="overlay", unit="frame", disable=not progress):
+                image = draw_hands(reconstruction, frame.index, frame.image)
+                for line, text in enumerate(_labels(reconstruction, frame.index)):
+                    image = draw_label(image, text, (6, 6 + 24 * line))
+                writer.write(image)
 
 
-def _label(reconstruction: Reconstruction, index: int) -> str:
-    hands = [
-        f"{side} {reconstruction.hand(side).confidence[index]:.2f}" if reconstruction.hand(side).is_valid[index] else f"{side} -"
-        for side in SIDES
-    ]
-    return f"{index}  {reconstruction.time_s[index]:.2f} s   " + "   ".join(hands)
+def _labels(reconstruction: Reconstruction, index: int) -> list[str]:
+    """Frame number and time; then what is known of each hand and of the camera."""
+    parts = []
+    for side in SIDES:
+        hand = reconstruction.hand(side)
+        is_filled = hand.is_valid[index] and not hand.is_observed[index]
+        parts.append(f"{side} {hand.confidence[index]:.2f}" if hand.is_valid[index] else f"{side} -")
+        parts[-1] += " filled" if is_filled else ""
+    if not reconstruction.camera.is_valid[index]:
+        parts.append("camera lost")
+    return [f"{index}   {reconstruction.time_s[index]:.2f} s", "   ".join(parts)]

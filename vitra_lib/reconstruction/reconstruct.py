@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vitra_lib.contracts import CameraTrack, HandTrack, Reconstruction, Rejection
 from vitra_lib.contracts.hand_track import SIDES, Side
@@ -21,10 +21,17 @@ from vitra_lib.core.files import sha256_of
 from vitra_lib.geometry.cameras import K_from_focal, scale_K
 from vitra_lib.hands.model import HandModel, load_hand_model
 from vitra_lib.reconstruction.backends import ReconstructConfig
-from vitra_lib.reconstruction.camera import CameraConfig, CameraEstimate, ClipCamera, estimate_camera, merge_tracks, scale_from_hands
+from vitra_lib.reconstruction.camera import (
+    CameraConfig,
+    CameraEstimate,
+    ClipCamera,
+    estimate_camera,
+    scale_from_hands,
+)
 from vitra_lib.reconstruction.clips import clip_ranges, stitch_detections
 from vitra_lib.reconstruction.fit import fit_hand
 from vitra_lib.reconstruction.identity import HandDetections
+from vitra_lib.reconstruction.joining import join_clips
 from vitra_lib.reconstruction.lifter import Lifter
 from vitra_lib.reconstruction.quality import quality_figures
 from vitra_lib.reconstruction.tracker import track_hands
@@ -67,22 +74,24 @@ def reconstruct(video: Path, config: ReconstructConfig | None = None, progress: 
         RefusedClip: a single frame, no hand in the whole video, or no clip whose camera can be followed.
         MissingAsset: a chosen backend is not installed.
     """
-    config = config or ReconstructConfig()
+    config, video = config or ReconstructConfig(), Path(video)
+    info = probe(video)
+    if info.frame_count < 2:
+        raise RefusedClip(f"{video.name} has a single frame: speed and camera motion need at least 2.")
     model = load_hand_model(config.hand_model, config.mano_path)
     lifter = Lifter.load()
-    info = probe(video)
     with VideoReader(video, max_short_side_px=_working_short_side(info.width_px, info.height_px, config)) as reader:
-        if len(reader) < 2:
-            raise RefusedClip(f"{video.name} has a single frame: speed and camera motion need at least 2.")
         clips = _with_common_intrinsics(reader, _read_clips(reader, config, progress), config)
+    if not any(hand.is_detected.any() for clip in clips for hand in clip.detections.values()):
+        raise RefusedClip(f"No hand was seen in the {info.frame_count} frames of {video.name}.")
     if not any(clip.camera for clip in clips):
-        raise RefusedClip(f"The camera of {video.name} can't be followed: {clips[0].refusal}")
-    working = next(clip.camera.track for clip in clips if clip.camera)
+        raise RefusedClip(f"The camera of {video.name} can't be followed. {clips[0].refusal}")
     times = _video_times(clips)
-    hands, detections = _fit_hands(clips, times, working.K_px, lifter, model)
+    lens = next(clip.camera.track for clip in clips if clip.camera)
+    hands, detections = _fit_hands(clips, times, lens.K_px, lifter, model)
     if not any(hand.is_valid.any() for hand in hands.values()):
-        raise RefusedClip(f"No hand was found in the {len(times)} frames of {video.name}: nothing can be reconstructed.")
-    camera, rejections = _metric_camera(clips, hands, len(times))
+        raise RefusedClip(f"Hands were glimpsed in {video.name}, but in no frame well enough to place one in space.")
+    camera, rejections = _metric_camera(clips, hands, len(times), info.fps)
     smoothed: dict[Side, HandTrack] = {}
     for side in SIDES:
         smoothed[side], dropped = smooth_in_world(camera, hands[side], times, model=model)
@@ -147,8 +156,7 @@ def hand_boxes(detections: dict[str, HandDetections]) -> np.ndarray:
 
 def _with_camera(clip: _Clip, frames: list[np.ndarray], K_px: np.ndarray | None, config: ReconstructConfig) -> _Clip:
     """The clip with its camera, or with the reason why it can't be followed."""
-    # "static" asserts that nothing moves: the same estimator, with a threshold that no motion exceeds.
-    camera_config = CameraConfig(static_px=1e9) if config.camera == "static" else CameraConfig()
+    camera_config = CameraConfig(assume_static=config.camera == "static")
     try:
         return replace(clip, camera=estimate_camera(frames, clip.times_s, K_px, clip.boxes, camera_config), refusal="")
     except RefusedClip as error:
@@ -190,13 +198,17 @@ def _fit_hands(
     return hands, stitched
 
 
-def _metric_camera(clips: list[_Clip], hands: dict[str, HandTrack], frame_count: int) -> tuple[CameraTrack, tuple[Rejection, ...]]:
+def _metric_camera(
+    clips: list[_Clip], hands: dict[str, HandTrack], frame_count: int, fps: float
+) -> tuple[CameraTrack, tuple[Rejection, ...]]:
     """One metric path: every clip's scale from the hands in it, then all clips joined on their shared frames."""
-    followed, rejections = [], []
+    followed, refused = [], []
     for clip in clips:
         if clip.camera is None:
             item = f"camera, frames [{clip.start}, {clip.stop})"
-            rejections.append(Rejection("reconstruction", item, "camera_refused", clip.refusal, clip.start, clip.stop))
+            refused.append(
+                Rejection("reconstruction", item, "camera_refused", clip.refusal, clip.start, clip.stop)
+            )
             continue
         own = slice(clip.start, clip.stop)
         scale = scale_from_hands(
@@ -206,34 +218,14 @@ def _metric_camera(clips: list[_Clip], hands: dict[str, HandTrack], frame_count:
             clip.times_s,
         )
         followed.append(ClipCamera(clip.start, clip.camera, scale.scale, scale.rel_std, scale.source))
-    chain, apart = _longest_chain(followed)
-    for clip in apart:
-        item = f"camera, clip [{clip.start}, {clip.stop})"
-        detail = "It shares no frame with the longest run of clips whose camera could be followed."
-        rejections.append(Rejection("reconstruction", item, "clip_not_merged", detail, clip.start, clip.stop))
-    track, dropped = merge_tracks(tuple(chain))
-    return _padded(track, frame_count), (*rejections, *dropped)
+    track, rejections = join_clips(followed, frame_count, fps)
+    return replace(track, intrinsics_source=_intrinsics_source(clips)), (*refused, *rejections)
 
 
-def _longest_chain(clips: list[ClipCamera]) -> tuple[list[ClipCamera], list[ClipCamera]]:
-    """The longest run of clips that overlap one another in turn, and the others: a refused clip breaks the world in two."""
-    chains: list[list[ClipCamera]] = []
-    for clip in clips:
-        if chains and clip.start < chains[-1][-1].stop:
-            chains[-1].append(clip)
-        else:
-            chains.append([clip])
-    longest = max(chains, key=lambda chain: chain[-1].stop - chain[0].start)
-    return longest, [clip for chain in chains if chain is not longest for clip in chain]
-
-
-def _padded(track: CameraTrack, frame_count: int) -> CameraTrack:
-    """The track over all frames of the video: clips refused at the end leave invalid frames that repeat the last pose."""
-    missing = frame_count - len(track)
-    if missing <= 0:
-        return track
-    T = np.concatenate([track.T_world_cam, np.repeat(track.T_world_cam[-1:], missing, axis=0)])
-    return replace(track, T_world_cam=T, is_valid=np.concatenate([track.is_valid, np.zeros(missing, bool)]))
+def _intrinsics_source(clips: list[_Clip]) -> str:
+    """Where the common K comes from: what one clip found by itself was given to the others."""
+    sources = [clip.camera.track.intrinsics_source for clip in clips if clip.camera]
+    return next((source for source in ("self-calibration", "prior") if source in sources), sources[0])
 
 
 def _at_video_size(camera: CameraTrack, width_px: int, height_px: int) -> CameraTrack:

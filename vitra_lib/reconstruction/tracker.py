@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 
 from vitra_lib.contracts.hand_track import Side
 from vitra_lib.core.errors import BadInput, MissingAsset
+from vitra_lib.reconstruction.handedness import relabel
 from vitra_lib.reconstruction.identity import HandDetections, IdentityConfig, Sighting, fuse, identify
 from vitra_lib.reconstruction.second_look import LookConfig, look_again
 
@@ -257,11 +258,14 @@ def track_hands(
     height, width = frames[0].shape[:2]
     with TrackPasses(config) as passes:
         forward, backward = passes(frames)
-        seen = [fuse(a, b, config.identity.fuse_distance) for a, b in zip(forward, backward, strict=True)]
+        # fuse first: the tracker's own doubt tells which pass drifted, the corrected label no longer does
+        fused = [fuse(a, b, config.identity.fuse_distance) for a, b in zip(forward, backward, strict=True)]
+        seen = [relabel(s, width, height) for s in fused]
         found = identify(seen, float(fps), (width, height), config.identity)
         if config.looks_twice:
             closer = [look_again(frames, hand, float(fps), passes, config.look) for hand in found.values()]
-            more = [fuse(left, right, config.identity.fuse_distance) for left, right in zip(*closer, strict=True)]
+            named = [[relabel(s, width, height) for s in hand] for hand in closer]
+            more = [fuse(left, right, config.identity.fuse_distance) for left, right in zip(*named, strict=True)]
             if any(more):
                 seen = [fuse(a, b, config.identity.fuse_distance) for a, b in zip(seen, more, strict=True)]
                 found = identify(seen, float(fps), (width, height), config.identity)

@@ -9,24 +9,32 @@ change of the library nothing stale is shown.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 import vitra_lib
+from vitra_lib.captioning.overlay import FrameSource
+from vitra_lib.contracts import Reconstruction
+from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.core.assets import require
 from vitra_lib.core.errors import BadInput, MissingAsset, UnknownName
 from vitra_lib.core.files import sha256_of
 from vitra_lib.core.paths import results_folder, sample_video
+from vitra_lib.geometry.cameras import project
 from vitra_lib.pipeline import BuildConfig
 from vitra_lib.reconstruction.backends import ReconstructConfig
 from vitra_lib.runs.parameters import PROFILES
 from vitra_lib.tabletop.clip import TabletopClip
-from vitra_lib.video import probe
+from vitra_lib.video import VideoReader, probe
 
 _ROOMS = (
-    "core", "geometry", "hands", "contracts", "video", "reconstruction", "segmentation", "captioning", "episodes", "pipeline",
-)  # fmt: skip
+    *("core", "geometry", "hands", "contracts", "video"),
+    *("reconstruction", "segmentation", "captioning", "episodes", "pipeline"),
+)
 _SUFFIXES = (".py", ".npz")
 
 
@@ -49,6 +57,11 @@ class TourInputs:
     dataset: Path
     work: Path
     config: BuildConfig
+
+    @property
+    def true_tracks(self) -> Reconstruction | None:
+        """Camera and hands as they truly were; None for a real video."""
+        return None if self.truth is None else self.truth.truth
 
     @property
     def about_truth(self) -> str:
@@ -101,6 +114,50 @@ def truth_of(video: Path) -> TabletopClip | None:
     except BadInput:
         return None
     return clip if clip.truth.video_name == video.name and clip.truth.video_sha256 == sha256_of(video) else None
+
+
+def frames_of(inputs: TourInputs, reconstruction: Reconstruction, short_side_px: int = 360) -> FrameSource:
+    """The video's pictures by frame of its reconstruction, for everything that draws on frames.
+
+    Args:
+        inputs: of the tour.
+        reconstruction: of the same video.
+        short_side_px: larger frames are shrunk to this [px].
+
+    Returns:
+        A function from frame indices into the reconstruction to RGB images (height, width, 3).
+    """
+
+    def images(indices: Sequence[int]) -> list[np.ndarray]:
+        with VideoReader(inputs.video, max_short_side_px=short_side_px) as reader:
+            return [frame.image for frame in reader.at([int(reconstruction.source_frame[i]) for i in indices])]
+
+    return images
+
+
+def busier_hand(reconstruction: Reconstruction) -> Side:
+    """The hand whose wrist goes further in the world while it is known."""
+    lengths = {}
+    for side in SIDES:
+        is_known = reconstruction.hand(side).is_valid & reconstruction.camera.is_valid
+        steps = np.linalg.norm(np.diff(reconstruction.t_world_wrist(side), axis=0), axis=1)
+        lengths[side] = float(steps[is_known[1:] & is_known[:-1]].sum())
+    return "left" if lengths["left"] > lengths["right"] else "right"
+
+
+def clearest_frame(reconstruction: Reconstruction) -> int:
+    """The frame that shows the hands best: as many as possible, with the least central wrist closest to the middle."""
+    camera = reconstruction.camera
+    size = np.array([camera.width_px, camera.height_px])
+    off_centre, known = np.zeros(len(reconstruction)), np.zeros(len(reconstruction))
+    for side in SIDES:
+        hand = reconstruction.hand(side)
+        uv = project(camera.K_px, hand.t_cam_wrist)
+        is_shown = hand.is_valid & np.isfinite(uv).all(axis=1)
+        distance = np.abs(uv / size - 0.5).max(axis=1)
+        off_centre = np.maximum(off_centre, np.where(is_shown, distance, 0.0))
+        known += is_shown & (np.nan_to_num(distance, nan=1.0) < 0.5)
+    return int(np.argmin(off_centre - known))
 
 
 @lru_cache(maxsize=1)

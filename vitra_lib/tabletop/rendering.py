@@ -10,7 +10,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vitra_lib.core.errors import BadInput, WriteFailed
 from vitra_lib.tabletop.clip import TabletopClip, with_video
