@@ -117,3 +117,22 @@ def test_published_paths_score_as_in_the_reference_tool(shared_data, name):
     np.testing.assert_allclose(np.rad2deg(rms(step_errors(T, T_ref, 10).rotation_rad)), step_deg, rtol=1e-5)
     unaligned = rms(np.linalg.norm(T[:, :3, 3] - T_ref[:, :3, 3], axis=-1))
     assert unaligned > 1.02 * rigid > 1.02 * scaled.ate_m  # control: alignment matters
+
+
+def test_rotation_errors_of_a_straight_path_are_those_of_the_rotations():
+    """Turned about its own straight path, a perfect estimate has no rotation error; centres alone can't see that."""
+    from vitra_lib.evaluation.trajectories import rotation_errors
+    from vitra_lib.geometry import rotations
+    from vitra_lib.geometry.transforms import make
+
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 1, 20)[:, None] * np.array([[0.2, 0.0, 0.0]])
+    truth = make(rotations.exp(0.1 * rng.normal(size=(20, 3))), t)
+    world = make(rotations.exp(np.array([1.0, 0.0, 0.0])), np.array([0.3, 0.0, 0.1]))
+    shaken = t + 0.001 * rng.normal(size=t.shape)
+    estimate = world @ make(truth[:, :3, :3], shaken)
+    assert rotation_errors(estimate, truth).max() < 1e-7
+    assert np.median(path_errors(estimate, truth).rotation_rad) > 0.01  # the control
+    tilted = estimate.copy()
+    tilted[7, :3, :3] = tilted[7, :3, :3] @ rotations.exp(np.array([0.0, 0.0, 0.2]))
+    assert rotation_errors(tilted, truth)[7] == pytest.approx(0.2, abs=0.02)

@@ -10,7 +10,9 @@ HELP = "reconstruct metric 3-D hands and camera from a video"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("video", type=Path, help="video file")
-    parser.add_argument("--out", type=Path, required=True, help="folder for reconstruction.npz, overlay.mp4 and report.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for reconstruction.npz, overlay.mp4 and report.json"
+    )
     add_reconstruct_options(parser)
     parser.add_argument("--no-overlay", action="store_true", help="do not write the overlay video")
 
@@ -41,10 +43,11 @@ def reconstruct_config(args: argparse.Namespace):
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct, write the results, say where they are."""
+    from vitra_lib.reconstruction.outputs import check_folder, write_outputs
     from vitra_lib.reconstruction.reconstruct import reconstruct
-    from vitra_lib.reconstruction.outputs import write_outputs
 
     config = reconstruct_config(args)
+    check_folder(args.out)
     result = reconstruct(args.video, config, progress=True)
     for path in write_outputs(result, args.video, args.out, overlay=not args.no_overlay, progress=True):
         print(path)

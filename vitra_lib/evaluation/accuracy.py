@@ -17,7 +17,7 @@ from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.episodes import Episode, read_official
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
 from vitra_lib.evaluation.hands import DetectionRates, HandErrors, detection_rates, hand_errors, summarise
-from vitra_lib.evaluation.trajectories import path_errors
+from vitra_lib.evaluation.trajectories import path_errors, rotation_errors
 from vitra_lib.geometry.cameras import project
 from vitra_lib.reconstruction.backends import ReconstructConfig
 from vitra_lib.reconstruction.reconstruct import reconstruct
@@ -70,7 +70,7 @@ def score_world_clip(clip: TabletopClip, estimate: Reconstruction) -> ClipScore:
         rates=detection_rates(_pixels(estimate), _truth_pixels(truth), visible),
         hands=tuple(hand_errors(estimate.hand(side), truth.hand(side)) for side in present),
         ate_m=path.ate_m,
-        rotation_rad=float(np.median(path.rotation_rad)),
+        rotation_rad=float(np.median(rotation_errors(estimate.camera.T_world_cam, truth.camera.T_world_cam, estimate.camera.is_valid))),
         scale=1.0 / path.alignment.scale,
         from_truth=boundary_score(clip, segment(truth).segments),
         from_reconstruction=boundary_score(clip, segment(estimate).segments),
@@ -174,6 +174,7 @@ def official_accuracy(video: Path, annotation: Path, side: Side = "right", given
     reference = _track(episode, side)
     errors = hand_errors(estimate.hand(side), reference)
     path = path_errors(estimate.camera.T_world_cam, episode.T_world_cam, is_compared=estimate.camera.is_valid)
+    turn = rotation_errors(estimate.camera.T_world_cam, episode.T_world_cam, estimate.camera.is_valid)
     other: Side = "left" if side == "right" else "right"
     found = estimate.hand(side).is_observed & estimate.hand(side).is_valid
     focal = estimate.camera.K_px[0, 0] / estimate.camera.width_px * 2 * np.tan(episode.fov_rad[0] / 2)
@@ -184,7 +185,7 @@ def official_accuracy(video: Path, annotation: Path, side: Side = "right", given
         _median("wrist rotation", np.rad2deg(errors.rotation_rad), "deg", None),
         _median("root-aligned joints", errors.root_aligned_m * 1000, "mm", None),
         Figure("camera path after similarity alignment (ATE)", path.ate_m * 100, "cm", len(path.position_m)),
-        _median("camera rotation", np.rad2deg(path.rotation_rad), "deg", None),
+        _median("camera rotation", np.rad2deg(turn), "deg", None),
         Figure("metric scale of the path, ours over official", 1.0 / path.alignment.scale, "ratio", len(episode)),
         Figure("focal length, ours over official", float(focal), "ratio", 1),
     )

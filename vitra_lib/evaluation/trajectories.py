@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from vitra_lib.core.errors import BadInput
-from vitra_lib.geometry.alignment import Similarity, umeyama
+from vitra_lib.geometry.alignment import Similarity, align_paths, umeyama
 from vitra_lib.geometry.rotations import geodesic_angle
 from vitra_lib.geometry.transforms import invert
 
@@ -73,6 +73,26 @@ def path_errors(
         rotation_rad=geodesic_angle(aligned[:, :3, :3], T_ref_cam[:, :3, :3]),
         alignment=alignment,
     )
+
+
+def rotation_errors(
+    T_world_cam: Float[np.ndarray, "time 4 4"],
+    T_ref_cam: Float[np.ndarray, "time 4 4"],
+    is_compared: Bool[np.ndarray, " time"] | None = None,
+) -> Float[np.ndarray, " frames"]:
+    """Angle [rad] between estimated and true camera rotations, the worlds being turned together by their rotations.
+
+    `path_errors` turns the worlds together by the camera centres, as ATE tools do; a short or straight path leaves
+    that turn nearly free, and its error would hide the rotations' own.
+
+    Args:
+        T_world_cam: the estimated path.
+        T_ref_cam: the reference, same frames.
+        is_compared: frames to use, None = all.
+    """
+    T_world_cam, T_ref_cam = _pairs(T_world_cam, T_ref_cam, is_compared)
+    aligned = align_paths(T_ref_cam, T_world_cam).apply_poses(T_world_cam)
+    return geodesic_angle(aligned[:, :3, :3], T_ref_cam[:, :3, :3])
 
 
 def step_errors(

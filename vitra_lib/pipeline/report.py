@@ -1,157 +1,215 @@
-"""The quality report of a build: what went in, what came out, what was dropped and why, with pictures."""
+"""The quality report of a build: what went in, what came out, what was dropped and why, with pictures.
+
+One self-contained page without scripts or links; the same build gives the same bytes.
+"""
 
 import base64
 import html
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from vitra_lib.captioning import overlay_frames
-from vitra_lib.contracts import Reconstruction, Segmentation
-from vitra_lib.contracts.hand_track import SIDES
+from vitra_lib.contracts import Caption, Reconstruction
+from vitra_lib.core.files import write_json, write_text
+from vitra_lib.pipeline.speed_figure import speed_figure
+from vitra_lib.pipeline.video_stages import StageResults, VideoResult
 from vitra_lib.reconstruction.outputs import summary
 from vitra_lib.reconstruction.overlay_video import draw_hands
 from vitra_lib.video import VideoReader
 
-_PICTURED_EPISODES = 6  # per video: enough to judge, small enough to open
+_PICTURED_VIDEOS = 40  # the page must stay small enough to open
+_PICTURED_EPISODES = 6  # per video: enough to judge
+_LISTED_REJECTIONS = 200
 _HAND_FRAMES = 8
-_TILE_WIDTH_PX = 220
+_TILE_WIDTH_PX = 260
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:left}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.weak{background:#fff3cd;padding:.5rem 1rem}
-.strip img{margin:1px}figcaption{color:#555;font-size:.9rem}.refused{background:#fde2e2;padding:.5rem 1rem}
+h2{margin-top:2.5rem;border-top:1px solid #ccc;padding-top:1rem}h3{margin:1.5rem 0 .3rem;font-size:1.05rem}
+table{border-collapse:collapse;margin:.7rem 0}td,th{padding:.15rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.tables{display:flex;flex-wrap:wrap;gap:0 3rem}
+.weak{background:#fff3cd;padding:.5rem 1rem}.refused{background:#fde2e2;padding:.5rem 1rem}
+figure{margin:.5rem 0 1.2rem}.strip{display:grid;grid-template-columns:repeat(4,1fr);gap:3px}.strip img{width:100%}
+figcaption{color:#555;font-size:.9rem;margin-top:.2rem}summary{cursor:pointer;color:#555}
 """
 
 
-def write_report(folder: Path, results: Sequence, captioner: str, short_side_px: int) -> None:
+def write_report(folder: Path, results: Sequence[VideoResult], captioner: str, short_side_px: int) -> None:
     """Write `report.json` and `report.html` into a folder.
 
     Args:
         folder: an existing folder.
-        results: one `VideoResult` per video.
+        results: the videos of the build; each is read once, one after the other.
         captioner: the captioner's name.
         short_side_px: size at which frames are read for the pictures [px].
+
+    Raises:
+        WriteFailed: no permission, or the disk is full.
     """
-    data = report_data(results, captioner)
-    (folder / "report.json").write_text(json.dumps(data, indent=1))
-    sections = [_video_section(result, entry, short_side_px) for result, entry in zip(results, data["videos"], strict=True)]
-    weak = data["totals"]["weak_captions"]
+    entries, sections = [], []
+    for number, result in enumerate(results):
+        stages = result.stages
+        entries.append(report_entry(result.path.name, stages))
+        sections.append(_section(result.path, stages, entries[-1], short_side_px, number < _PICTURED_VIDEOS))
+    totals = report_totals(entries)
+    write_json(folder / "report.json", {"schema": 1, "captioner": captioner, "totals": totals, "videos": entries})
+    write_text(folder / "report.html", _page(totals, sections))
+
+
+def report_entry(video_name: str, stages: StageResults) -> dict:
+    """Everything the report says of one video, as plain JSON data.
+
+    Args:
+        video_name: file name of the video.
+        stages: what became of it.
+    """
+    entry: dict = {"video": video_name, "refusal": stages.refusal}
+    if stages.reconstruction is None:
+        return entry
+    captions = [caption for caption in stages.captions if not caption.is_na]
+    return entry | {
+        "frames": len(stages.reconstruction),
+        "segments": len(stages.segmentation.segments),
+        "captions": len(captions),
+        "weak_captions": sum(caption.is_weak for caption in captions),
+        "episodes": len(stages.episodes),
+        "rejections": dict(sorted(Counter(f"{r.stage}: {r.reason}" for r in stages.rejections).items())),
+        "rejected": [
+            {"stage": r.stage, "item": r.item, "reason": r.reason, "detail": r.detail} for r in stages.rejections
+        ],
+        "reconstruction": summary(stages.reconstruction),
+    }
+
+
+def report_totals(entries: Sequence[dict]) -> dict:
+    """Counts over all videos, and rejections by stage and reason."""
+    keys = ("frames", "segments", "captions", "weak_captions", "episodes")
+    totals: dict = {"videos": len(entries), "refused_videos": sum(bool(entry["refusal"]) for entry in entries)}
+    totals |= {key: sum(entry.get(key, 0) for entry in entries) for key in keys}
+    reasons: Counter = Counter()
+    for entry in entries:
+        reasons.update(entry.get("rejections", {}))
+    return totals | {"rejections": dict(sorted(reasons.items()))}
+
+
+def _page(totals: dict, sections: Sequence[str]) -> str:
+    weak = totals["weak_captions"]
     note = (
-        f'<p class="weak">{weak} captions are <b>weak</b>: they were derived from geometry alone and name no object. '
-        "For real captions use <code>--captioner openai:&lt;model&gt;</code>.</p>"
+        f'<p class="weak">{weak} of {totals["captions"]} captions are <b>weak</b>: they were derived from geometry '
+        "alone and name no object. For real captions use <code>--captioner openai:&lt;model&gt;</code>.</p>"
         if weak
         else ""
     )
-    page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>vitra-lab report</title><style>{_STYLE}</style>"
-        f"<h1>Episodes report</h1>{_counts_table(data['totals'])}{note}{''.join(sections)}</html>"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Episodes report</title><style>{_STYLE}</style>'
+        f"<h1>Episodes report</h1>{_count_tables(totals)}{note}{''.join(sections)}</html>\n"
     )
-    (folder / "report.html").write_text(page)
 
 
-def report_data(results: Sequence, captioner: str) -> dict:
-    """Everything the report says, as plain JSON data; counts are totals over videos and per video."""
-    videos = []
-    for result in results:
-        entry: dict = {"video": result.path.name, "refusal": result.refusal}
-        if result.reconstruction is not None:
-            captions = [c for c in result.captions if not c.is_na]
-            entry |= {
-                "frames": len(result.reconstruction),
-                "segments": len(result.segmentation.segments),
-                "captions": len(captions),
-                "weak_captions": sum(c.is_weak for c in captions),
-                "episodes": len(result.episodes),
-                "rejections": dict(sorted(Counter(f"{r.stage}: {r.reason}" for r in result.rejections).items())),
-                "rejected": [{"stage": r.stage, "item": r.item, "reason": r.reason, "detail": r.detail} for r in result.rejections],
-                "reconstruction": summary(result.reconstruction),
-            }
-        videos.append(entry)
-    keys = ("frames", "segments", "captions", "weak_captions", "episodes")
-    totals: dict = {"videos": len(videos), "refused_videos": sum(bool(v["refusal"]) for v in videos)}
-    totals |= {key: sum(v.get(key, 0) for v in videos) for key in keys}
-    reasons: Counter = Counter()
-    for video in videos:
-        reasons.update(video.get("rejections", {}))
-    totals["rejections"] = dict(sorted(reasons.items()))
-    return {"schema": 1, "captioner": captioner, "totals": totals, "videos": videos}
+def _count_tables(counts: dict) -> str:
+    """What came out, and beside it what was dropped."""
+    kept = [(key.replace("_", " "), value) for key, value in counts.items() if key != "rejections"]
+    dropped = list(counts["rejections"].items()) or [("nothing", 0)]
+    return f'<div class="tables">{_table("counted", kept)}{_table("dropped", dropped)}</div>'
 
 
-def _counts_table(totals: dict) -> str:
-    rows = [(key.replace("_", " "), value) for key, value in totals.items() if key != "rejections"]
-    rows += [(f"dropped — {reason}", count) for reason, count in totals["rejections"].items()]
-    cells = "".join(f"<tr><td>{html.escape(str(name))}</td><td class=n>{value}</td></tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
+def _table(title: str, rows: Sequence[tuple[str, int]]) -> str:
+    cells = "".join(f'<tr><td>{html.escape(str(name))}</td><td class="n">{value}</td></tr>' for name, value in rows)
+    return f'<table><tr><th>{title}</th><th class="n">number</th></tr>{cells}</table>'
 
 
-def _video_section(result, entry: dict, short_side_px: int) -> str:
-    title = f"<h2>{html.escape(result.path.name)}</h2>"
-    if result.refusal:
-        return f'{title}<p class="refused">Refused: {html.escape(result.refusal)}</p>'
-    reconstruction: Reconstruction = result.reconstruction
-    with VideoReader(result.path, max_short_side_px=short_side_px) as reader:
+def _section(video: Path, stages: StageResults, entry: dict, short_side_px: int, is_pictured: bool) -> str:
+    title = f"<h2>{html.escape(video.name)}</h2>"
+    if stages.reconstruction is None:
+        return f'{title}<p class="refused">Refused: {html.escape(stages.refusal)}</p>'
+    counts = {key: entry[key] for key in ("frames", "segments", "captions", "episodes", "rejections")}
+    parts = [title, _count_tables(counts), _facts(entry["reconstruction"])]
+    if is_pictured:
+        parts += _pictures(video, stages, short_side_px)
+    return "".join([*parts, _rejected(entry["rejected"])])
 
-        def images(indices: list[int]) -> list[np.ndarray]:
+
+def _facts(facts: dict) -> str:
+    """Camera and hands in a sentence, and a warning for every poor figure."""
+    camera = facts["camera"]
+    width, height = camera["fov_deg"]
+    scale = {"hands": "from the hands", "prior": "from a prior", "none": "not needed, the camera does not move"}
+    std = f" ± {camera['scale_rel_std']:.0%}" if camera["scale_rel_std"] is not None else ""
+    hands = ", ".join(
+        f"{side} hand in {counts['valid_frames']} frames (seen in {counts['observed_frames']})"
+        for side, counts in facts["hands"].items()
+    )
+    line = (
+        f"Camera: {camera['method']}, {'static' if camera['is_static'] else 'moving'}, known in "
+        f"{camera['valid_frames']} of {facts['frames']} frames; field of view {width:.0f}° × {height:.0f}° "
+        f"({camera['intrinsics_source']}); metric scale {scale.get(camera['scale_source'], camera['scale_source'])}"
+        f"{std}. {hands[0].upper()}{hands[1:]}."
+    )
+    warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in facts["warnings"])
+    return f"<p>{html.escape(line)}</p>" + (f'<ul class="weak">{warnings}</ul>' if warnings else "")
+
+
+def _pictures(video: Path, stages: StageResults, short_side_px: int) -> list[str]:
+    """Hands on frames, wrist speed with its segments, and what a captioner sees of the first episodes."""
+    reconstruction = stages.reconstruction
+    with VideoReader(video, max_short_side_px=short_side_px) as reader:
+
+        def images(indices: Sequence[int]) -> list[np.ndarray]:
             return [frame.image for frame in reader.at([int(reconstruction.source_frame[i]) for i in indices])]
 
-        shown = [int(i) for i in np.linspace(0, len(reconstruction) - 1, _HAND_FRAMES)]
-        hands = [draw_hands(reconstruction, i, image) for i, image in zip(shown, images(shown), strict=True)]
-        figures = [_strip(hands, "Fitted hands on eight frames, evenly spaced: judge the reconstruction by these.")]
-        figures.append(_speed_figure(reconstruction, result.segmentation))
-        spoken = [c for c in result.captions if not c.is_na][:_PICTURED_EPISODES]
-        for item in spoken:
-            tiles = [frame.image for frame in overlay_frames(reconstruction, item.segment, images)]
-            mark = " (weak)" if item.is_weak else ""
-            span = f"{item.segment.side} hand, frames [{item.segment.start}, {item.segment.stop})"
-            figures.append(_strip(tiles, f"{span}: “{item.text}”{mark}"))
-    camera = entry["reconstruction"]["camera"]
-    line = (
-        f"<p>Camera: {camera['method']}, {'static' if camera['is_static'] else 'moving'}, "
-        f"field of view {camera['fov_deg'][0]:.0f}° ({camera['intrinsics_source']}), scale from {camera['scale_source']}.</p>"
-    )
-    return title + _counts_table({k: entry[k] for k in ("frames", "segments", "episodes", "rejections")}) + line + "".join(figures)
+        figures = [_hands_figure(reconstruction, images), speed_figure(reconstruction, stages.segmentation)]
+        spoken = [caption for caption in stages.captions if not caption.is_na]
+        figures += [_episode_figure(reconstruction, item, images) for item in spoken[:_PICTURED_EPISODES]]
+    if len(spoken) > _PICTURED_EPISODES:
+        figures.append(f"<p>… and {len(spoken) - _PICTURED_EPISODES} more.</p>")
+    return figures
+
+
+def _hands_figure(reconstruction: Reconstruction, images: Callable[[Sequence[int]], list[np.ndarray]]) -> str:
+    shown = [int(i) for i in np.linspace(0, len(reconstruction) - 1, min(_HAND_FRAMES, len(reconstruction)))]
+    hands = [draw_hands(reconstruction, i, image) for i, image in zip(shown, images(shown), strict=True)]
+    text = f"Fitted hands on {len(shown)} evenly spaced frames: judge the reconstruction by these."
+    return f"<h3>Hands</h3>{_strip(hands, text)}"
+
+
+def _episode_figure(
+    reconstruction: Reconstruction, item: Caption, images: Callable[[Sequence[int]], list[np.ndarray]]
+) -> str:
+    tiles = [frame.image for frame in overlay_frames(reconstruction, item.segment, images)]
+    segment = item.segment
+    seconds = reconstruction.time_s[segment.start], reconstruction.time_s[segment.stop - 1]
+    span = f"{segment.side} hand, frames [{segment.start}, {segment.stop}), {seconds[0]:.2f} to {seconds[1]:.2f} s"
+    mark = " (weak caption)" if item.is_weak else ""
+    return f"<h3>“{html.escape(item.text)}”{mark}</h3>{_strip(tiles, span)}"
 
 
 def _strip(images: Sequence[np.ndarray], caption: str) -> str:
-    """A row of small pictures with a caption."""
+    """Small pictures in rows of four, with a caption."""
     tags = []
     for image in images:
         height = max(1, round(image.shape[0] * _TILE_WIDTH_PX / image.shape[1]))
         small = cv2.resize(image, (_TILE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-        data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+        bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
         tags.append(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">')
-    return f'<figure class=strip>{"".join(tags)}<figcaption>{html.escape(caption)}</figcaption></figure>'
+    return f'<figure><div class="strip">{"".join(tags)}</div><figcaption>{html.escape(caption)}</figcaption></figure>'
 
 
-def _speed_figure(reconstruction: Reconstruction, segmentation: Segmentation) -> str:
-    """Wrist speed of both hands with the accepted segments shaded, as inline SVG (deterministic, no timestamps)."""
-    width, height, pad = 900, 160, 30
-    time = reconstruction.time_s - reconstruction.time_s[0]
-    speeds = np.concatenate([segmentation.speed[side] for side in SIDES])
-    top = float(np.nanmax(speeds)) if np.isfinite(speeds).any() else 1.0
-    x = pad + (width - 2 * pad) * time / max(float(time[-1]), 1e-9)
-    parts = []
-    colours = {"left": "#e69f00", "right": "#0072b2"}
-    for segment in segmentation.segments:
-        x0, x1 = x[segment.start], x[segment.stop - 1]
-        y0 = pad if segment.side == "left" else height / 2
-        parts.append(
-            f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{max(x1 - x0 - 1, 1):.1f}" height="{height / 2 - pad:.1f}" '
-            f'fill="{colours[segment.side]}" opacity=".15"/>'
-        )
-    for side in SIDES:
-        y = height - pad - (height - 2 * pad) * segmentation.speed[side] / max(top, 1e-9)
-        runs = np.split(np.arange(len(y)), np.flatnonzero(np.diff(np.isfinite(y).astype(int))) + 1)
-        for run in runs:
-            if len(run) > 1 and np.isfinite(y[run[0]]):
-                points = " ".join(f"{x[i]:.1f},{y[i]:.1f}" for i in run)
-                parts.append(f'<polyline points="{points}" fill="none" stroke="{colours[side]}" stroke-width="1.5"/>')
-    axis = f'<text x="{pad}" y="{pad - 8}" font-size="12">wrist speed, peak {top:.2f} m/s; {time[-1]:.1f} s</text>'
-    caption = "Wrist speed in the world (left orange, right blue); accepted atomic actions are shaded, left above, right below."
-    return f'<figure><svg viewBox="0 0 {width} {height}" width="100%">{axis}{"".join(parts)}</svg><figcaption>{caption}</figcaption></figure>'
+def _rejected(rejected: Sequence[dict]) -> str:
+    """Every dropped item with its reason, folded away."""
+    if not rejected:
+        return ""
+    rows = "".join(
+        f"<tr><td>{html.escape(r['stage'])}</td><td>{html.escape(r['item'])}</td>"
+        f"<td>{html.escape(r['reason'])}</td><td>{html.escape(r['detail'])}</td></tr>"
+        for r in rejected[:_LISTED_REJECTIONS]
+    )
+    more = len(rejected) - _LISTED_REJECTIONS
+    rest = f"<p>… and {more} more in report.json.</p>" if more > 0 else ""
+    head = "<tr><th>stage</th><th>item</th><th>reason</th><th>figures</th></tr>"
+    title = f"<summary>All {len(rejected)} dropped items</summary>"
+    return f"<details>{title}<table>{head}{rows}</table>{rest}</details>"

@@ -114,7 +114,9 @@ def plot_chunk_masks(masks: Mapping[str, Bool[np.ndarray, "length hand"]]) -> Fi
         ax.set_title(title, fontsize=8)
         for row, side in enumerate(SIDES):
             for step, is_valid in enumerate(mask[:, row]):
-                ax.broken_barh([(step, 0.9)], (row - 0.4, 0.8), facecolor=COLOURS[side], alpha=1.0 if is_valid else 0.12)
+                ax.broken_barh(
+                    [(step, 0.9)], (row - 0.4, 0.8), facecolor=COLOURS[side], alpha=1.0 if is_valid else 0.12
+                )
         ax.set_yticks(range(len(SIDES)), SIDES)
         ax.set_ylim(len(SIDES) - 0.4, -0.6)
         ax.set_xlabel("step of the chunk")

@@ -59,9 +59,7 @@ def plot_seen(
     step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1.0
     for row, (name, flags) in enumerate(seen.items()):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
-        bars = [
-            (times_s[a], times_s[b - 1] + step - times_s[a]) for a, b in zip(edges[::2], edges[1::2], strict=True)
-        ]
+        bars = [(times_s[a], times_s[b - 1] + step - times_s[a]) for a, b in zip(edges[::2], edges[1::2], strict=True)]
         ax.broken_barh(bars, (row - 0.36, 0.72), facecolor=colour_of((colours or {}).get(name, "ours")), linewidth=0)
     ax.set_yticks(range(len(seen)), list(seen))
     ax.set_ylim(len(seen) - 0.4, -0.6)

@@ -10,6 +10,7 @@ from vitra_lib.core.errors import BadInput, UnknownName
 HAND_BACKENDS = ("mediapipe",)
 CAMERA_BACKENDS = ("klt", "static")
 HAND_MODELS = ("standin", "mano")
+_SMALLEST_PX = 64
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class ReconstructConfig:
         hfov_rad: horizontal field of view when it is known [rad]; None = self-calibration, else a prior.
         clip_s: longest clip processed at once [s].
         overlap_s: time shared by neighbouring clips [s].
+        max_clip_frames: longest clip in frames, whatever the frame rate: bounds memory.
         working_long_side_px: frames are shrunk to this long side for every estimator [px].
     """
 
@@ -35,6 +37,7 @@ class ReconstructConfig:
     hfov_rad: float | None = None
     clip_s: float = 20.0
     overlap_s: float = 2.0
+    max_clip_frames: int = 720
     working_long_side_px: int = 640
 
     def __post_init__(self) -> None:
@@ -46,6 +49,15 @@ class ReconstructConfig:
             if given not in legal:
                 raise UnknownName(what, given, legal)
         if self.hfov_rad is not None and not np.deg2rad(10) <= self.hfov_rad <= np.deg2rad(170):
-            raise BadInput(f"The horizontal field of view is {np.rad2deg(self.hfov_rad):.1f} degrees: give one from 10 to 170.")
+            raise BadInput(
+                f"The horizontal field of view is {np.rad2deg(self.hfov_rad):.1f} degrees: give one from 10 to 170."
+            )
         if not 0 < self.overlap_s < self.clip_s:
-            raise BadInput(f"Clips of {self.clip_s} s can't overlap by {self.overlap_s} s: the overlap must be shorter than the clip.")
+            raise BadInput(
+                f"Clips of {self.clip_s} s can't overlap by {self.overlap_s} s: the overlap must be positive and "
+                "shorter than the clip."
+            )
+        if self.max_clip_frames < 2:
+            raise BadInput(f"max_clip_frames is {self.max_clip_frames}: a clip needs at least 2 frames.")
+        if self.working_long_side_px < _SMALLEST_PX:
+            raise BadInput(f"working_long_side_px is {self.working_long_side_px}: give at least {_SMALLEST_PX}.")

@@ -8,7 +8,9 @@ import numpy as np
 from vitra_lib.reconstruction.tracker import HandDetections
 
 
-def clip_ranges(frame_count: int, fps: float, clip_s: float, overlap_s: float) -> list[tuple[int, int]]:
+def clip_ranges(
+    frame_count: int, fps: float, clip_s: float, overlap_s: float, max_frames: int | None = None
+) -> list[tuple[int, int]]:
     """Half-open frame ranges of overlapping clips that cover a video.
 
     All clips have nearly the same length, at most `clip_s`, and neighbours share `overlap_s` (to the frame).
@@ -18,19 +20,27 @@ def clip_ranges(frame_count: int, fps: float, clip_s: float, overlap_s: float) -
         fps: mean frame rate [1/s].
         clip_s: longest clip [s].
         overlap_s: shared by neighbours [s]; less than `clip_s`.
+        max_frames: most frames of a clip, for high frame rates; None = no bound. The overlap shrinks in proportion.
     """
     longest = max(int(round(clip_s * fps)), 2)
-    overlap = min(max(int(round(overlap_s * fps)), 1), longest - 1)
+    overlap = int(round(overlap_s * fps))
+    if max_frames is not None and longest > max_frames:
+        longest, overlap = max_frames, overlap * max_frames // longest
+    overlap = min(max(overlap, 1), longest - 1)
     if frame_count <= longest:
         return [(0, frame_count)]
     count = math.ceil((frame_count - overlap) / (longest - overlap))
     starts = [round(i * (frame_count - overlap) / count) for i in range(count + 1)]
-    return [(start, min(following + overlap, frame_count)) for start, following in zip(starts[:-1], starts[1:], strict=True)]
+    return [
+        (start, min(following + overlap, frame_count))
+        for start, following in zip(starts[:-1], starts[1:], strict=True)
+    ]
 
 
 def owned_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """For each clip the frames it answers for: overlaps are cut in the middle, so every frame has one owner."""
-    cuts = [0, *((following[0] + clip[1]) // 2 for clip, following in zip(ranges[:-1], ranges[1:], strict=True)), ranges[-1][1]]
+    middles = [(following[0] + clip[1]) // 2 for clip, following in zip(ranges[:-1], ranges[1:], strict=True)]
+    cuts = [ranges[0][0], *middles, ranges[-1][1]]
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 

@@ -63,16 +63,23 @@ def write_outputs(
     names = [_TRACKS, _REPORT]
     names += [_OVERLAY] if overlay else []
     names += [_RECORDING] if importlib.util.find_spec("rerun") is not None else []
-    with ExitStack() as all_or_none:  # every file gets its name when the last one is complete
-        part = {name: all_or_none.enter_context(atomic_path(out / name)) for name in names}
-        save_reconstruction(reconstruction, part[_TRACKS])
-        write_json(part[_REPORT], summary(reconstruction))
-        if _OVERLAY in part:
-            write_overlay(reconstruction, video, part[_OVERLAY], progress)
-        if _RECORDING in part:
-            from vitra_lib.reconstruction.rerun_recording import write_rerun
+    part: dict[str, Path] = {}
+    try:
+        with ExitStack() as all_or_none:  # every file gets its name when the last one is complete
+            part |= {name: all_or_none.enter_context(atomic_path(out / name)) for name in names}
+            save_reconstruction(reconstruction, part[_TRACKS])
+            write_json(part[_REPORT], summary(reconstruction))
+            if _OVERLAY in part:
+                write_overlay(reconstruction, video, part[_OVERLAY], progress)
+            if _RECORDING in part:
+                from vitra_lib.reconstruction.rerun_recording import write_rerun
 
-            write_rerun(reconstruction, video, part[_RECORDING])
+                write_rerun(reconstruction, video, part[_RECORDING])
+    except WriteFailed as error:
+        message = str(error)
+        for name, path in part.items():  # the temporary names would only puzzle
+            message = message.replace(path.name, name)
+        raise WriteFailed(message) from error
     return tuple(out / name for name in names)
 
 

@@ -47,12 +47,10 @@ def write_overlay(reconstruction: Reconstruction, video: Path, path: Path, progr
         with VideoWriter(path, reconstruction.fps, *size) as writer:
             for frame in tqdm(reader.frames(), total=len(reader), desc="overlay", unit="frame", disable=not progress):
                 image = draw_hands(reconstruction, frame.index, frame.image)
-                for line, text in enumerate(_labels(reconstruction, frame.index)):
-                    image = draw_label(image, text, (6, 6 + 24 * line))
-                writer.write(image)
+                writer.write(draw_label(image, _label(reconstruction, frame.index)))
 
 
-def _labels(reconstruction: Reconstruction, index: int) -> list[str]:
+def _label(reconstruction: Reconstruction, index: int) -> str:
     """Frame number and time; then what is known of each hand and of the camera."""
     parts = []
     for side in SIDES:
@@ -62,4 +60,4 @@ def _labels(reconstruction: Reconstruction, index: int) -> list[str]:
         parts[-1] += " filled" if is_filled else ""
     if not reconstruction.camera.is_valid[index]:
         parts.append("camera lost")
-    return [f"{index}   {reconstruction.time_s[index]:.2f} s", "   ".join(parts)]
+    return f"{index}   {reconstruction.time_s[index]:.2f} s   " + "   ".join(parts)

@@ -121,14 +121,15 @@ def _read_clips(reader: VideoReader, config: ReconstructConfig, progress: bool) 
     """Track hands and camera clip by clip. The first clip that calibrates itself lends its K to those that follow."""
     K_px = None
     clips = []
-    ranges = clip_ranges(len(reader), reader.info.fps, config.clip_s, config.overlap_s)
+    fps = reader.info.fps
+    ranges = clip_ranges(len(reader), fps, config.clip_s, config.overlap_s, config.max_clip_frames)
     with tqdm(total=len(reader), desc="hands and camera", unit="frame", disable=not progress) as bar:
         for start, stop in ranges:
             frames, times = _frames(reader, start, stop)
             if config.hfov_rad is not None and K_px is None:
                 height, width = frames[0].shape[:2]
                 K_px = K_from_focal(0.5 * width / np.tan(0.5 * config.hfov_rad), width, height)
-            detections = track_hands(frames, reader.info.fps)
+            detections = track_hands(frames, fps)
             clip = _with_camera(_Clip(start, stop, times, detections, None), frames, K_px, config)
             if K_px is None and clip.camera and clip.camera.track.intrinsics_source == "self-calibration":
                 K_px = clip.camera.track.K_px

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from vitra_lib.core import errors
 from vitra_lib.core.devices import THREAD_SETTINGS
 from vitra_lib.core.errors import BadInput, VitraError
 from vitra_lib.core.files import atomic_path
@@ -22,6 +23,10 @@ from vitra_lib.runs.parameters import check_parameters, read_notebook
 from vitra_lib.runs.records import RunFacts, write_record
 
 Progress = Callable[[int, int], None]
+
+_SPOKEN = {
+    name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.VitraError)
+}
 
 
 class NotebookFailed(VitraError):
@@ -129,7 +134,9 @@ def _execute(notebook: Path, part: Path, plan: RunPlan, progress: Progress | Non
                 kernel_manager_class=_manager_that_logs_to(kernel_log),
             )
         except papermill.exceptions.PapermillExecutionError as error:
-            what = f"{error.ename}: {' '.join(str(error.evalue).split())}".rstrip(": .")
+            said = " ".join(str(error.evalue).split())
+            # The kit's own errors are sentences; of any other the reader needs the kind as well.
+            what = (said if error.ename in _SPOKEN else f"{error.ename}: {said}").rstrip(": .")
             raise NotebookFailed(f"Notebook {notebook.name} stopped in code cell {error.exec_count}: {what}.") from None
         except (DeadKernelError, CellTimeoutError) as error:
             why = _last_line(kernel_log) or "perhaps for lack of memory"

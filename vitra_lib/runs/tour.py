@@ -8,15 +8,12 @@ Finished stages lie in `results/work/tour`, in a folder whose name holds a diges
 change of the library nothing stale is shown.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-import vitra_lib
 from vitra_lib.captioning.overlay import FrameSource
 from vitra_lib.contracts import Reconstruction
 from vitra_lib.contracts.hand_track import SIDES, Side
@@ -26,16 +23,12 @@ from vitra_lib.core.files import sha256_of
 from vitra_lib.core.paths import results_folder, sample_video
 from vitra_lib.geometry.cameras import project
 from vitra_lib.pipeline import BuildConfig
+from vitra_lib.pipeline.stages import code_digest, settings_digest
+from vitra_lib.pipeline.video_stages import ALL_ROOMS
 from vitra_lib.reconstruction.backends import ReconstructConfig
 from vitra_lib.runs.parameters import PROFILES
 from vitra_lib.tabletop.clip import TabletopClip
 from vitra_lib.video import VideoReader, probe
-
-_ROOMS = (
-    *("core", "geometry", "hands", "contracts", "video"),
-    *("reconstruction", "segmentation", "captioning", "episodes", "pipeline"),
-)
-_SUFFIXES = (".py", ".npz")
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,8 @@ def tour_inputs(profile: str, video: str = "") -> TourInputs:
     path = Path(video).expanduser() if video.strip() else sample_video()
     config = tour_config(profile)
     probe(path)
-    folder = results_folder() / "work" / "tour" / f"{path.stem}-{profile}-{_digest_of(path, code_digest())[:10]}"
+    made_by = settings_digest(code_digest(ALL_ROOMS), sha256_of(path))[:10]
+    folder = results_folder() / "work" / "tour" / f"{path.stem}-{profile}-{made_by}"
     return TourInputs(path, path.name, truth_of(path), folder / "episodes", folder / "episodes.work", config)
 
 
@@ -158,17 +152,3 @@ def clearest_frame(reconstruction: Reconstruction) -> int:
         off_centre = np.maximum(off_centre, np.where(is_shown, distance, 0.0))
         known += is_shown & (np.nan_to_num(distance, nan=1.0) < 0.5)
     return int(np.argmin(off_centre - known))
-
-
-@lru_cache(maxsize=1)
-def code_digest() -> str:
-    """Hex digest of all code and weights on which the stages' results depend."""
-    root = Path(vitra_lib.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(p for room in _ROOMS for p in (root / room).rglob("*") if p.suffix in _SUFFIXES):
-        digest.update(f"{path.relative_to(root)}\0{sha256_of(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def _digest_of(video: Path, code: str) -> str:
-    return hashlib.sha256(f"{sha256_of(video)}{code}".encode()).hexdigest()
