@@ -1,4 +1,4 @@
-"""What the notebooks of the tour stand on: inputs, truth, comparisons without truth, tables, the naive lifter, pictures."""
+"""What the notebooks of the tour stand on: inputs, truth, comparisons without truth, the naive lifter, pictures."""
 
 import io
 import shutil
@@ -64,6 +64,9 @@ def test_truth_belongs_to_one_file_only(tmp_path: Path) -> None:
     for name in ("truth.json", "truth.npz", "sample.mp4"):
         shutil.copy(sample_folder() / name, tmp_path / name)
     assert truth_of(tmp_path / "sample.mp4") is not None
+    (tmp_path / "truth.json").write_text('{"is": "something else"}')
+    assert truth_of(tmp_path / "sample.mp4") is None
+    shutil.copy(sample_folder() / "truth.json", tmp_path / "truth.json")
     shutil.copy(tmp_path / "sample.mp4", tmp_path / "other.mp4")
     assert truth_of(tmp_path / "other.mp4") is None
     (tmp_path / "sample.mp4").write_bytes((tmp_path / "sample.mp4").read_bytes() + b"x")

@@ -1,4 +1,4 @@
-"""The exercises of the notebooks: every folded solution is the code in solutions/, and the notebook's own check takes it."""
+"""The exercises of the notebooks: every folded solution is the code in solutions/, and passes the notebook's check."""
 
 import ast
 import contextlib

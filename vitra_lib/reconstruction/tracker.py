@@ -216,17 +216,26 @@ class TrackPasses:
     def __call__(self, frames: Sequence[np.ndarray]) -> tuple[list[list[Sighting]], list[list[Sighting]]]:
         """Sightings per frame (forward, backward), both in the order of `frames`."""
         # each pass spends most of its time in native code, so two threads use two cores
+        stop = threading.Event()
         with warnings.catch_warnings(), ThreadPoolExecutor(len(self._passes)) as pool:
             warnings.simplefilter("ignore")  # protobuf's deprecation notes about its own caller
-            seen = list(pool.map(lambda job: _run_pass(job[0], frames, job[1]), self._passes))
+            try:
+                seen = list(pool.map(lambda job: _run_pass(job[0], frames, job[1], stop), self._passes))
+            except BaseException:
+                stop.set()  # Ctrl-C must not wait until both passes have seen the whole clip
+                raise
         return seen[0], seen[1] if len(seen) > 1 else [[] for _ in frames]
 
 
-def _run_pass(landmarks: HandLandmarks, frames: Sequence[np.ndarray], is_reversed: bool) -> list[list[Sighting]]:
+def _run_pass(
+    landmarks: HandLandmarks, frames: Sequence[np.ndarray], is_reversed: bool, stop: threading.Event
+) -> list[list[Sighting]]:
     landmarks.forget()
     order = range(len(frames) - 1, -1, -1) if is_reversed else range(len(frames))
     seen: list[list[Sighting]] = [[] for _ in frames]
     for index in order:
+        if stop.is_set():
+            break
         seen[index] = landmarks(frames[index], index)
     return seen
 

@@ -105,7 +105,7 @@ def truth_of(video: Path) -> TabletopClip | None:
     """The truth beside a rendered video, or None when there is none or it belongs to another file."""
     try:
         clip = TabletopClip.load(video.parent)
-    except BadInput:
+    except (BadInput, KeyError, TypeError):  # also for a truth.json that is something else altogether
         return None
     return clip if clip.truth.video_name == video.name and clip.truth.video_sha256 == sha256_of(video) else None
 
