@@ -128,7 +128,7 @@ def test_prompt_names_one_hand_and_warns_of_the_other():
 
 @pytest.mark.parametrize(
     ("velocity", "words"),
-    [((0.3, 0, 0), "to the right"), ((-0.3, 0, 0), "to the left"), ((0, -0.3, 0), "up"), ((0, 0, 0.3), "away"), ((0, 0.2, -0.2), "down and closer")],
+    [((0.3, 0, 0), "to the right"), ((-0.3, 0, 0), "to the left"), ((0, -0.3, 0), "up"), ((0, 0, 0.3), "away"), ((0, 0.2, -0.2), "down and closer"), ((0.2, -0.2, 0.2), "to the right, up and away")],
 )
 def test_motion_captioner_names_the_direction(velocity, words):
     captions, rejections = caption(rigid_hand_reconstruction(velocity), [SEGMENT], black, make_captioner("motion-only"))

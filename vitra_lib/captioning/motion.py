@@ -55,7 +55,7 @@ class MotionCaptioner:
             f"From geometry alone: the wrist moves ({move[0]:+.2f}, {move[1]:+.2f}, {move[2]:+.2f}) m in camera axes, "
             f"turns {np.rad2deg(turn):.0f} deg, and the fingers bend by {np.rad2deg(grip):+.0f} deg on average."
         )
-        sentence = " and ".join(clauses) if len(clauses) < 3 else ", ".join(clauses[:-1]) + " and " + clauses[-1]
+        sentence = _listed(clauses)
         return Answer(think, sentence[0].upper() + sentence[1:] + ".", False)
 
 
@@ -63,7 +63,12 @@ def _direction_words(move_cam: np.ndarray) -> str:
     """Words for the axes that dominate a camera-frame displacement."""
     largest = np.abs(move_cam).max()
     words = [names[int(value > 0)] for value, names in zip(move_cam, _DIRECTIONS, strict=True) if abs(value) >= _MIN_SHARE * largest]
-    return " and ".join(words)
+    return _listed(words)
+
+
+def _listed(parts: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
 def _flexion(R_parent_joint: np.ndarray) -> float:
