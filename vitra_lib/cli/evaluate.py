@@ -15,8 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=10, help="rendered clips of the world, 0 = none")
     parser.add_argument("--split", default="unseen-object", help="split of the world to render from")
     parser.add_argument("--seed", type=int, default=WORLD_SEED, help="first seed of the rendered clips")
-    parser.add_argument("--work", type=Path, default=Path("results/work"), help="folder for rendered clips, kept and reused")
-    parser.add_argument("--workers", type=int, default=1, help="processes that render")
+    parser.add_argument(
+        "--clips-dir", type=Path, default=Path("results/work/world"), help="folder for rendered clips, kept and reused"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes, each a whole clip at a time")
     parser.add_argument("--video", type=Path, default=None, help="a real clip with an official annotation")
     parser.add_argument("--annotation", type=Path, default=None, help="its official .npy episode")
     parser.add_argument("--records", type=Path, default=Path("results/records"), help="folder for the record")
@@ -38,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _world(args: argparse.Namespace) -> None:
-    from vitra_lib.evaluation.accuracy import world_accuracy
+    from vitra_lib.evaluation.world_run import world_accuracy
     from vitra_lib.tabletop.config import ClipConfig
-    from vitra_lib.tabletop.rendering import clip_configs, render_batch
+    from vitra_lib.tabletop.rendering import clip_configs
 
-    configs = clip_configs(ClipConfig(seed=args.seed, split=args.split), args.clips, "any")
-    folders = render_batch(configs, args.work / "world", args.workers, progress=True)
-    figures = world_accuracy(folders, progress=True)
+    first = ClipConfig(seed=args.seed, split=args.split)
+    clips = clip_configs(first, args.clips, "any")
+    figures = world_accuracy(clips, args.clips_dir, args.workers, progress=True)
     parameters = {"clips": args.clips, "split": args.split, "seed": args.seed}
     _report("reconstruction.world", figures, parameters, {}, args.records)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from tqdm import tqdm
 
 from vitra_lib.contracts import HandTrack, Reconstruction, Segment
 from vitra_lib.contracts.hand_track import SIDES, Side
+from vitra_lib.core.errors import BadInput, RefusedClip
 from vitra_lib.episodes import Episode, read_official
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
 from vitra_lib.evaluation.hands import DetectionRates, HandErrors, detection_rates, hand_errors, summarise
@@ -35,7 +35,7 @@ class Figure:
     Attributes:
         name: what it is.
         value: the number; NaN = could not be measured.
-        unit: "cm", "deg", "mm", "share", "frames" or "ratio".
+        unit: "cm", "deg", "mm", "share", "frames", "clips" or "ratio".
         n: how many frames, hands or boundaries are behind it.
         ci95: 95 % bootstrap interval, or None.
     """
@@ -49,7 +49,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class ClipScore:
-    """One clip of the world: counts and errors, to be pooled."""
+    """One clip of the world: counts and errors, to be pooled.
+
+    Attributes:
+        rates: hands found and told apart.
+        hands: errors of each hand that is in view.
+        ate_m: of the camera path after similarity alignment [m]; NaN for a refused clip.
+        rotation_rad: median error of the camera's rotation [rad].
+        scale: estimated over true length of the path; NaN where the camera stands still.
+        from_truth, from_reconstruction: boundaries found on the true and on the estimated tracks.
+        refusal: why the clip was refused, or "".
+    """
 
     rates: DetectionRates
     hands: tuple[HandErrors, ...]
@@ -58,22 +68,41 @@ class ClipScore:
     scale: float
     from_truth: BoundaryScore
     from_reconstruction: BoundaryScore
+    refusal: str = ""
 
 
 def score_world_clip(clip: TabletopClip, estimate: Reconstruction) -> ClipScore:
     """Compare a reconstruction of a rendered clip with the clip's truth."""
     truth = clip.truth
-    path = path_errors(estimate.camera.T_world_cam, truth.camera.T_world_cam, is_compared=estimate.camera.is_valid)
+    poses = (estimate.camera.T_world_cam, truth.camera.T_world_cam)
+    path = path_errors(*poses, is_compared=estimate.camera.is_valid)
+    turned = rotation_errors(*poses, estimate.camera.is_valid)
     visible = np.stack([truth.hand(side).is_valid for side in SIDES])
     present = [side for side in SIDES if truth.hand(side).is_valid.any()]
     return ClipScore(
         rates=detection_rates(_pixels(estimate), _truth_pixels(truth), visible),
         hands=tuple(hand_errors(estimate.hand(side), truth.hand(side)) for side in present),
         ate_m=path.ate_m,
-        rotation_rad=float(np.median(rotation_errors(estimate.camera.T_world_cam, truth.camera.T_world_cam, estimate.camera.is_valid))),
-        scale=1.0 / path.alignment.scale,
+        rotation_rad=float(np.median(turned)),
+        scale=1.0 / path.alignment.scale if path.alignment.scale > 0 and not truth.camera.is_static else float("nan"),
         from_truth=boundary_score(clip, segment(truth).segments),
         from_reconstruction=boundary_score(clip, segment(estimate).segments),
+    )
+
+
+def score_refused_clip(clip: TabletopClip, refusal: str) -> ClipScore:
+    """A clip that was refused: every visible hand was missed, every true boundary too, and nothing was measured."""
+    visible = int(sum(clip.truth.hand(side).is_valid.sum() for side in SIDES))
+    nan = float("nan")
+    return ClipScore(
+        rates=DetectionRates(visible, 0, 0, 0, 0, 0, 0),
+        hands=(),
+        ate_m=nan,
+        rotation_rad=nan,
+        scale=nan,
+        from_truth=boundary_score(clip, segment(clip.truth).segments),
+        from_reconstruction=boundary_score(clip, ()),
+        refusal=refusal,
     )
 
 
@@ -112,15 +141,20 @@ def _truth_pixels(truth: Reconstruction) -> Float[np.ndarray, "2 time 21 2"]:
 
 
 def pool(scores: Sequence[ClipScore]) -> tuple[Figure, ...]:
-    """The figures of a set of clips; intervals resample whole clips."""
+    """The figures of a set of clips, refused ones included; intervals resample whole clips."""
     rates = sum((s.rates for s in scores[1:]), scores[0].rates)
-    errors = HandErrors.concatenated([hand for s in scores for hand in s.hands])
-    clip = np.concatenate([np.full(len(hand.frames), i) for i, s in enumerate(scores) for hand in s.hands])
+    hands = [(number, hand) for number, s in enumerate(scores) for hand in s.hands]
+    if not hands:
+        raise RefusedClip(f"All {len(scores)} clips were refused. {scores[0].refusal}")
+    errors = HandErrors.concatenated([hand for _, hand in hands])
+    clip = np.concatenate([np.full(len(hand.frames), number) for number, hand in hands])
     ate = np.array([s.ate_m for s in scores])
     scale = np.array([abs(s.scale - 1) for s in scores])
     truth_f1 = sum((s.from_truth for s in scores[1:]), scores[0].from_truth)
     own_f1 = sum((s.from_reconstruction for s in scores[1:]), scores[0].from_reconstruction)
+    refused = float(sum(bool(s.refusal) for s in scores))
     return (
+        Figure("clips refused", refused, "clips", len(scores)),
         Figure("visible hands found", rates.found_rate, "share", rates.visible),
         Figure("identity right, by track", rates.track_identity_rate, "share", rates.tracks),
         Figure("identity right, by frame", rates.identity_rate, "share", rates.found),
@@ -139,21 +173,6 @@ def pool(scores: Sequence[ClipScore]) -> tuple[Figure, ...]:
 def _median(name: str, values: np.ndarray, unit: str, clip: np.ndarray | None) -> Figure:
     summary = summarise(np.asarray(values, float), clip)
     return Figure(name, summary.median, unit, summary.n, summary.ci95)
-
-
-def world_accuracy(folders: Sequence[Path], config: ReconstructConfig | None = None, progress: bool = False) -> tuple[Figure, ...]:
-    """Reconstruct rendered clips and pool their scores.
-
-    Args:
-        folders: clips that `vitra tabletop render` wrote.
-        config: backends; K is never given, only pixels.
-        progress: show a bar over clips.
-    """
-    scores = []
-    for folder in tqdm(folders, desc="world clips", disable=not progress):
-        clip = TabletopClip.load(folder)
-        scores.append(score_world_clip(clip, reconstruct(folder / clip.truth.video_name, config)))
-    return pool(scores)
 
 
 def official_accuracy(video: Path, annotation: Path, side: Side = "right", given_K: bool = True) -> tuple[Figure, ...]:

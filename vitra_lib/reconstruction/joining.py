@@ -22,12 +22,16 @@ BREAK_S = 0.6
 
 @dataclass(frozen=True)
 class _World:
-    """Clips that share one world: their merged path over frames [start, stop) of the video, and what was dropped."""
+    """Clips that share one world: their merged path over frames [start, stop) of the video, and what was dropped.
+
+    `why_new` says what kept this world from carrying on the one before.
+    """
 
     start: int
     stop: int
     track: CameraTrack
     rejections: tuple[Rejection, ...]
+    why_new: str
 
 
 def join_clips(
@@ -46,23 +50,29 @@ def join_clips(
     """
     worlds = [world for run in _overlapping_runs(clips) for world in _merged(run)]
     T, valid = np.tile(np.eye(4), (frame_count, 1, 1)), np.zeros(frame_count, bool)
-    rejections = [rejection for world in worlds for rejection in world.rejections]
-    end = 0
+    rejections = [r for world in worlds for r in world.rejections if r.reason != "camera_lost"]
+    is_explained = np.ones(frame_count, bool)
+    for world in worlds:
+        is_explained[world.start : world.stop] = False
     for world in worlds:
         start = world.start
         if valid.any():
+            end = int(np.flatnonzero(valid)[-1]) + 1
             start = max(start, min(end + _frames(BREAK_S, fps), world.stop))
-            if start > end:
-                rejections.append(_restarted(end, start))
+            rejections.append(_restarted(end, start, world.why_new))
+            is_explained[end:start] = True
+            last = T[end - 1]
         own = slice(start, world.stop)
-        T[own] = _continued(world.track.T_world_cam[own], world.track.is_valid[own], T[max(end - 1, 0)], valid.any())
-        valid[own] = world.track.is_valid[own]
-        end = max(end, world.stop)
+        is_known = world.track.is_valid[own]
+        T[own] = world.track.T_world_cam[own]
+        if valid.any():
+            T[own] = _continued(T[own], is_known, last)
+        valid[own] = is_known
+    rejections += _lost(~(valid | is_explained))
     _hold(T, valid)
     longest = max(worlds, key=lambda world: int(world.track.is_valid[world.start : world.stop].sum())).track
-    track = replace(
-        longest, T_world_cam=T, is_valid=valid, is_static=all(world.track.is_static for world in worlds)
-    )
+    is_static = all(world.track.is_static for world in worlds)
+    track = replace(longest, T_world_cam=T, is_valid=valid, is_static=is_static)
     return track, tuple(sorted(rejections, key=lambda r: (r.start, r.stop, r.reason)))
 
 
@@ -80,25 +90,26 @@ def _overlapping_runs(clips: Sequence[ClipCamera]) -> list[list[ClipCamera]]:
 def _merged(run: list[ClipCamera]) -> list[_World]:
     """The worlds of one run: a clip that does not fit what came before starts the next world."""
     worlds = []
+    why = "The camera of the clip before was refused."
     while run:
         track, rejections = merge_tracks(tuple(run))
-        misfits = {r.start for r in rejections if r.reason == "clip_not_merged"}
+        misfits = {r.start: r.detail for r in rejections if r.reason == "clip_not_merged"}
         cut = next((i for i, clip in enumerate(run) if i > 0 and clip.start in misfits), len(run))
         if cut < len(run):
             track, rejections = merge_tracks(tuple(run[:cut]))
-        worlds.append(_World(run[0].start, run[cut - 1].stop, track, rejections))
+        worlds.append(_World(run[0].start, run[cut - 1].stop, track, rejections, why))
+        why = misfits[run[cut].start] if cut < len(run) else ""
         run = run[cut:]
     return worlds
 
 
 def _continued(
-    T: Float[np.ndarray, "time 4 4"], valid: Bool[np.ndarray, " time"], last: Float[np.ndarray, "4 4"], has_last: bool
+    T: Float[np.ndarray, "time 4 4"], valid: Bool[np.ndarray, " time"], last: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "time 4 4"]:
     """A world's poses, moved so that its first known one is the last known pose of the world before."""
-    if not has_last or not valid.any():
+    if not valid.any():
         return T
-    first = T[np.flatnonzero(valid)[0]]
-    return last @ invert(first) @ T
+    return last @ invert(T[np.flatnonzero(valid)[0]]) @ T
 
 
 def _hold(T: Float[np.ndarray, "time 4 4"], valid: Bool[np.ndarray, " time"]) -> None:
@@ -112,6 +123,16 @@ def _frames(seconds: float, fps: float) -> int:
     return max(int(np.ceil(seconds * fps)), 1)
 
 
-def _restarted(start: int, stop: int) -> Rejection:
-    detail = "Nothing ties the camera before to the camera after: positions of the two sides can't be compared."
+def _restarted(start: int, stop: int, why: str) -> Rejection:
+    detail = f"{why} Positions before and after can't be compared."
     return Rejection("reconstruction", f"camera, frames [{start}, {stop})", "world_restarted", detail, start, stop)
+
+
+def _lost(is_lost: Bool[np.ndarray, " time"]) -> list[Rejection]:
+    """One rejection per run of frames that no break explains."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_lost.astype(int), [0]]))).tolist()
+    detail = "Too few background features agree with the scene."
+    return [
+        Rejection("reconstruction", f"camera, frames [{start}, {stop})", "camera_lost", detail, start, stop)
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+    ]

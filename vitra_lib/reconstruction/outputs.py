@@ -43,6 +43,8 @@ def check_folder(folder: Path) -> None:
             raise _NotNeeded
     except _NotNeeded:
         return
+    except WriteFailed as error:
+        raise WriteFailed(str(error).replace(str(folder / "trial"), str(folder))) from error
 
 
 def write_outputs(

@@ -34,6 +34,7 @@ from vitra_lib.reconstruction.identity import HandDetections
 from vitra_lib.reconstruction.joining import join_clips
 from vitra_lib.reconstruction.lifter import Lifter
 from vitra_lib.reconstruction.quality import quality_figures
+from vitra_lib.reconstruction.recovery import pieces_of
 from vitra_lib.reconstruction.tracker import track_hands
 from vitra_lib.reconstruction.world import smooth_in_world
 from vitra_lib.video import VideoReader, probe
@@ -43,13 +44,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Clip:
-    """What the frames of one clip gave; the frames themselves are gone."""
+    """What the frames of one clip gave; the frames themselves are gone.
+
+    `camera` is None when it was refused; `pieces` hold (first frame in the clip, camera): `camera` itself, and what a
+    second try found where it lost its way.
+    """
 
     start: int
     stop: int
     times_s: np.ndarray
     detections: dict[str, HandDetections]
-    camera: CameraEstimate | None
+    camera: CameraEstimate | None = None
+    pieces: tuple[tuple[int, CameraEstimate], ...] = ()
     refusal: str = ""
 
     @property
@@ -120,17 +126,15 @@ def _working_short_side(width_px: int, height_px: int, config: ReconstructConfig
 def _read_clips(reader: VideoReader, config: ReconstructConfig, progress: bool) -> list[_Clip]:
     """Track hands and camera clip by clip. The first clip that calibrates itself lends its K to those that follow."""
     K_px = None
-    clips = []
+    if config.hfov_rad is not None:
+        width, height = reader.info.width_px, reader.info.height_px
+        K_px = K_from_focal(0.5 * width / np.tan(0.5 * config.hfov_rad), width, height)
+    clips: list[_Clip] = []
     fps = reader.info.fps
     ranges = clip_ranges(len(reader), fps, config.clip_s, config.overlap_s, config.max_clip_frames)
     with tqdm(total=len(reader), desc="hands and camera", unit="frame", disable=not progress) as bar:
         for start, stop in ranges:
-            frames, times = _frames(reader, start, stop)
-            if config.hfov_rad is not None and K_px is None:
-                height, width = frames[0].shape[:2]
-                K_px = K_from_focal(0.5 * width / np.tan(0.5 * config.hfov_rad), width, height)
-            detections = track_hands(frames, fps)
-            clip = _with_camera(_Clip(start, stop, times, detections, None), frames, K_px, config)
+            clip = _read_clip(reader, start, stop, K_px, config)
             if K_px is None and clip.camera and clip.camera.track.intrinsics_source == "self-calibration":
                 K_px = clip.camera.track.K_px
             clips.append(clip)
@@ -138,9 +142,23 @@ def _read_clips(reader: VideoReader, config: ReconstructConfig, progress: bool) 
     return clips
 
 
+def _read_clip(
+    reader: VideoReader, start: int, stop: int, K_px: np.ndarray | None, config: ReconstructConfig
+) -> _Clip:
+    """Hands and camera of one clip. A function of its own, so that its frames are gone before the next are read."""
+    frames, times = _frames(reader, start, stop)
+    detections = track_hands(frames, reader.info.fps)
+    return _with_camera(_Clip(start, stop, times, detections), frames, K_px, config)
+
+
 def _frames(reader: VideoReader, start: int, stop: int) -> tuple[list[np.ndarray], np.ndarray]:
-    frames = list(reader.frames(start, stop))
-    return [frame.image for frame in frames], np.array([frame.time_s for frame in frames])
+    """Images and times [s] of frames [start, stop)."""
+    # One block for all images: it goes back to the system whole, where many small ones would leave holes.
+    images = np.empty((stop - start, reader.info.height_px, reader.info.width_px, 3), np.uint8)
+    times = np.empty(stop - start)
+    for frame in reader.frames(start, stop):
+        images[frame.index - start], times[frame.index - start] = frame.image, frame.time_s
+    return list(images), times
 
 
 def hand_boxes(detections: dict[str, HandDetections]) -> np.ndarray:
@@ -158,11 +176,17 @@ def hand_boxes(detections: dict[str, HandDetections]) -> np.ndarray:
 def _with_camera(clip: _Clip, frames: list[np.ndarray], K_px: np.ndarray | None, config: ReconstructConfig) -> _Clip:
     """The clip with its camera, or with the reason why it can't be followed."""
     camera_config = CameraConfig(assume_static=config.camera == "static")
+    times, boxes = clip.times_s, clip.boxes
     try:
-        return replace(clip, camera=estimate_camera(frames, clip.times_s, K_px, clip.boxes, camera_config), refusal="")
+        camera = estimate_camera(frames, times, K_px, boxes, camera_config)
     except RefusedClip as error:
         _log.warning("frames [%d, %d): %s", clip.start, clip.stop, error)
-        return replace(clip, camera=None, refusal=str(error))
+        return replace(clip, camera=None, pieces=(), refusal=str(error))
+
+    def again(part: slice) -> CameraEstimate:
+        return estimate_camera(frames[part], times[part], camera.track.K_px, boxes[part], camera_config)
+
+    return replace(clip, camera=camera, pieces=pieces_of(camera, times, again), refusal="")
 
 
 def _with_common_intrinsics(reader: VideoReader, clips: list[_Clip], config: ReconstructConfig) -> list[_Clip]:
@@ -211,16 +235,22 @@ def _metric_camera(
                 Rejection("reconstruction", item, "camera_refused", clip.refusal, clip.start, clip.stop)
             )
             continue
-        own = slice(clip.start, clip.stop)
-        scale = scale_from_hands(
-            clip.camera,
-            {side: hand.joints_cam[own] for side, hand in hands.items()},
-            {side: hand.is_valid[own] for side, hand in hands.items()},
-            clip.times_s,
-        )
-        followed.append(ClipCamera(clip.start, clip.camera, scale.scale, scale.rel_std, scale.source))
+        followed += [_with_scale(clip, first, camera, hands) for first, camera in clip.pieces]
+    followed.sort(key=lambda piece: piece.start)
     track, rejections = join_clips(followed, frame_count, fps)
     return replace(track, intrinsics_source=_intrinsics_source(clips)), (*refused, *rejections)
+
+
+def _with_scale(clip: _Clip, first: int, camera: CameraEstimate, hands: dict[str, HandTrack]) -> ClipCamera:
+    """One piece of a clip with the metre that the hands in it tell."""
+    start, stop = clip.start + first, clip.start + first + len(camera.track)
+    scale = scale_from_hands(
+        camera,
+        {side: hand.joints_cam[start:stop] for side, hand in hands.items()},
+        {side: hand.is_valid[start:stop] for side, hand in hands.items()},
+        clip.times_s[first : first + len(camera.track)],
+    )
+    return ClipCamera(start, camera, scale.scale, scale.rel_std, scale.source)
 
 
 def _intrinsics_source(clips: list[_Clip]) -> str:
