@@ -130,7 +130,7 @@ def _settled(trials: list[tuple[float, float, float]]) -> bool:
     if len(trials) < 3:
         return False
     first, second = sorted(trials, reverse=True)[:2]
-    return abs(np.log(first[1] / second[1])) < 0.02 and second[0] > 0.9 * first[0]
+    return bool(abs(np.log(first[1] / second[1])) < 0.02 and second[0] > 0.9 * first[0])
 
 
 def _support(mapped: KeyframeMap) -> float:
