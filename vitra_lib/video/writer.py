@@ -102,7 +102,10 @@ class Mp4Encoder:
         context.thread_count = 1
         context.color_range = av.video.reformatter.ColorRange.MPEG
         context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
-        context.options = {"crf": str(config.crf), "preset": "veryfast", "x264-params": "scenecut=0:open-gop=0"}
+        # Without lookahead: its macroblock tree reads memory that depends on the process's past, so that about one
+        # file in seven came out different for the same frames.
+        params = "scenecut=0:open-gop=0:rc-lookahead=0:mbtree=0"
+        context.options = {"crf": str(config.crf), "preset": "veryfast", "x264-params": params}
         self._stream = stream
         return self
 
