@@ -1,4 +1,4 @@
-"""A short clip with known truth for tests of the whole chain: 2.5 s of the sample, made small, and its reconstruction."""
+"""A short clip with known truth for tests of the whole chain: 2.5 s of the sample, made small."""
 
 from dataclasses import replace
 from pathlib import Path

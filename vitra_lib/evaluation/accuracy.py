@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from vitra_lib.contracts import HandTrack, Reconstruction, Segment
 from vitra_lib.contracts.hand_track import SIDES, Side
-from vitra_lib.core.errors import BadInput, RefusedClip
+from vitra_lib.core.errors import RefusedClip
 from vitra_lib.episodes import Episode, read_official
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
 from vitra_lib.evaluation.hands import DetectionRates, HandErrors, detection_rates, hand_errors, summarise

@@ -30,8 +30,10 @@ _TILE_WIDTH_PX = 260
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 h2{margin-top:2.5rem;border-top:1px solid #ccc;padding-top:1rem}h3{margin:1.5rem 0 .3rem;font-size:1.05rem}
-table{border-collapse:collapse;margin:.7rem 0}td,th{padding:.15rem .8rem;border-bottom:1px solid #ddd;text-align:left}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.tables{display:flex;flex-wrap:wrap;gap:0 3rem;align-items:flex-start}
+table{border-collapse:collapse;margin:.7rem 0}
+td,th{padding:.15rem .8rem;border-bottom:1px solid #ddd;text-align:left}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+.tables{display:flex;flex-wrap:wrap;gap:0 3rem;align-items:flex-start}
 .weak{background:#fff3cd;padding:.5rem 1rem}.refused{background:#fde2e2;padding:.5rem 1rem}
 figure{margin:.5rem 0 1.2rem}.strip{display:grid;grid-template-columns:repeat(4,1fr);gap:3px}.strip img{width:100%}
 figcaption{color:#555;font-size:.9rem;margin-top:.2rem}summary{cursor:pointer;color:#555}

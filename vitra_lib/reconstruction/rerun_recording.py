@@ -28,7 +28,8 @@ def write_rerun(reconstruction: Reconstruction, video: Path, path: Path) -> None
     bones = [(parent, joint) for joint, parent in enumerate(PARENTS) if parent >= 0]
     joints = {side: reconstruction.joints_world(side) for side in SIDES}
     with atomic_path(path) as temporary, VideoReader(video, max_short_side_px=240) as reader:
-        recording = rr.RecordingStream("vitra-lab", recording_id=reconstruction.video_sha256[:32] or reconstruction.video_name)
+        identity = reconstruction.video_sha256[:32] or reconstruction.video_name
+        recording = rr.RecordingStream("vitra-lab", recording_id=identity)
         recording.save(str(temporary))
         recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Y_DOWN, static=True)
         for index, frame in enumerate(reader.frames()):
