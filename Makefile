@@ -63,5 +63,5 @@ notebooks: $(STAMP) ## execute the committed notebooks in place, at profile tiny
 	@$(PY) -m vitra_lib notebooks run --commit $(ARGS)
 
 clean: ## remove what can be made again: .venv, executed notebooks, caches
-	rm -rf $(VENV) results/executed vitra_lab.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) results/executed results/work vitra_lab.egg-info .pytest_cache .ruff_cache
 	find vitra_lib robot tests -name __pycache__ -type d -prune -exec rm -rf {} +
