@@ -247,3 +247,9 @@ def allowed(split: str) -> Allowed:
         walls=_HELD_OUT_WALLS if is_new_surface else _TRAIN_WALLS,
         patterns=_HELD_OUT_PATTERNS if is_new_surface else _TRAIN_PATTERNS,
     )
+
+
+def categories() -> tuple[str, ...]:
+    """Nouns of all things that captions can name, those of training first."""
+    families = (*_TRAIN_FAMILIES, *_HELD_OUT_FAMILIES)
+    return tuple(family[0].category for family in families)
