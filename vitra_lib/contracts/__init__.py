@@ -5,7 +5,7 @@ from vitra_lib.contracts.caption import Caption
 from vitra_lib.contracts.hand_track import HandTrack
 from vitra_lib.contracts.reconstruction import Reconstruction
 from vitra_lib.contracts.rejection import Rejection
-from vitra_lib.contracts.segment import Segment, Segmentation
+from vitra_lib.contracts.segment import Repeat, Segment, Segmentation
 
 __all__ = [
     "CameraTrack",
@@ -13,6 +13,7 @@ __all__ = [
     "HandTrack",
     "Reconstruction",
     "Rejection",
+    "Repeat",
     "Segment",
     "Segmentation",
 ]

@@ -22,9 +22,11 @@ class CameraTrack:
         is_valid: (time,) True where the pose is known.
         is_static: True when the camera was judged not to move (then every pose is the identity).
         intrinsics_source: where K comes from: "given", "self-calibration", "prior", "truth".
-        scale_source: where the metre comes from: "hands", "prior", "truth", "none".
+        scale_source: where the metre comes from: "hands", "depth", "hands+depth", "tool" (the tool whose path it is
+            says so), "prior", "truth", "none".
         scale_rel_std: relative 1-sigma uncertainty of the metric scale of the path; NaN if unknown.
-        method: the estimator's name ("klt-odometry", "static", …).
+        method: the estimator's name ("klt-odometry", "static", "megasam", …).
+        focal_rel_std: relative 1-sigma uncertainty of the focal length; 0 when K was given, NaN if unknown.
     """
 
     K_px: Float[np.ndarray, "3 3"]
@@ -37,6 +39,7 @@ class CameraTrack:
     scale_source: str
     scale_rel_std: float
     method: str
+    focal_rel_std: float = float("nan")
 
     def __len__(self) -> int:
         return len(self.T_world_cam)

@@ -28,6 +28,7 @@ class Reconstruction:
             smoothed world path (composing with `camera` gives the smoothed world track).
         rejections: frames or clips that were dropped, with reasons.
         quality: named figures ("reprojection_rel", "right_coverage", …); NaN when unknown.
+        frame_quality: named figures of every frame ("left_reprojection_px", …), each (time,); NaN where unknown.
     """
 
     video_name: str
@@ -40,6 +41,7 @@ class Reconstruction:
     right: HandTrack
     rejections: tuple[Rejection, ...] = ()
     quality: dict[str, float] = field(default_factory=dict)
+    frame_quality: dict[str, Float[np.ndarray, " time"]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.source_frame)

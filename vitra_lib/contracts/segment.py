@@ -31,6 +31,26 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A stretch in which one hand does the same over and over: wiping, stirring, grating.
+
+    Speed minima cut each stroke off; a caption says whether the strokes are one action.
+
+    Attributes:
+        side: the hand.
+        start, stop: half-open interval [start, stop) of frame indices into the reconstruction; both are cuts.
+        strokes: pieces between cuts in it.
+        period: strokes after which the motion comes back: 1 = circles, 2 = to and fro.
+    """
+
+    side: Side
+    start: int
+    stop: int
+    strokes: int
+    period: int
+
+
+@dataclass(frozen=True)
 class Segmentation:
     """All segments of one reconstruction.
 
@@ -38,8 +58,9 @@ class Segmentation:
         segments: accepted segments, ordered by (start, side).
         rejections: the dropped ones, with reasons.
         cuts: per side, the frame indices at which the track was cut (first and last included).
-        speed: per side, (time,) smoothed world speed of the wrist [m/s], NaN where invalid.
+        speed: per side, (time,) smoothed world speed of the wrist that was cut at [m/s], NaN where invalid.
         rule: "speed-minima" or "fixed-interval".
+        repeats: stretches of repeated motion, ordered by (start, side): what the rule has probably split too finely.
     """
 
     segments: tuple[Segment, ...]
@@ -47,3 +68,4 @@ class Segmentation:
     cuts: dict[str, np.ndarray]
     speed: dict[str, np.ndarray]
     rule: str
+    repeats: tuple[Repeat, ...] = ()

@@ -4,7 +4,9 @@ import numpy as np
 from jaxtyping import Float
 
 
-def make(R_a_b: Float[np.ndarray, "*batch 3 3"], t_a_b: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 4 4"]:
+def make(
+    R_a_b: Float[np.ndarray, "*batch 3 3"], t_a_b: Float[np.ndarray, "*batch 3"]
+) -> Float[np.ndarray, "*batch 4 4"]:
     """Build `T_a_b` from its rotation and translation [m]."""
     T = np.zeros((*np.broadcast_shapes(R_a_b.shape[:-2], t_a_b.shape[:-1]), 4, 4))
     T[..., :3, :3] = R_a_b
@@ -19,6 +21,8 @@ def invert(T_a_b: Float[np.ndarray, "*batch 4 4"]) -> Float[np.ndarray, "*batch 
     return make(R_b_a, -np.einsum("...ij,...j->...i", R_b_a, T_a_b[..., :3, 3]))
 
 
-def apply(T_a_b: Float[np.ndarray, "*#batch 4 4"], p_b: Float[np.ndarray, "*#batch points 3"]) -> Float[np.ndarray, "*batch points 3"]:
+def apply(
+    T_a_b: Float[np.ndarray, "*#batch 4 4"], p_b: Float[np.ndarray, "*#batch points 3"]
+) -> Float[np.ndarray, "*batch points 3"]:
     """Map points [m] in frame b to frame a; leading axes broadcast."""
     return p_b @ np.swapaxes(T_a_b[..., :3, :3], -1, -2) + T_a_b[..., None, :3, 3]

@@ -44,6 +44,18 @@ def owned_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
+def part_of(detections: HandDetections, start: int, stop: int) -> HandDetections:
+    """The detections of frames [start, stop)."""
+    own = slice(start, stop)
+    return HandDetections(
+        side=detections.side,
+        keypoints_px=detections.keypoints_px[own],
+        world_landmarks_m=detections.world_landmarks_m[own],
+        score=detections.score[own],
+        is_detected=detections.is_detected[own],
+    )
+
+
 def stitch_detections(ranges: Sequence[tuple[int, int]], parts: Sequence[HandDetections]) -> HandDetections:
     """One hand's detections over the whole video, each frame from the clip that owns it."""
     pieces = [

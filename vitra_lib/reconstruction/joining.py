@@ -16,8 +16,8 @@ from vitra_lib.contracts import CameraTrack, Rejection
 from vitra_lib.geometry.transforms import invert
 from vitra_lib.reconstruction.camera import ClipCamera, merge_tracks
 
-BREAK_S = 0.6
-"""Frames without a pose between two worlds [s]; longer than what segmentation (0.5 s) or smoothing (0.3 s) bridge."""
+BREAK_S = 1.0
+"""Frames without a pose between two worlds [s]; longer than what segmentation (0.8 s) or smoothing (0.3 s) bridge."""
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ def _static_estimate(
     """Identity poses; without motion the focal length can't be seen either, so it is given or a prior."""
     height, width = frames[0].shape[:2]
     K = K_px if K_px is not None else K_from_focal(prior_focal(float(width), config), width, height)
+    std = 0.0 if K_px is not None else config.prior_rel_std
     clock.log(len(frames))
     time_count = len(frames)
     track = CameraTrack(
@@ -166,9 +167,9 @@ def _static_estimate(
         scale_source="none",
         scale_rel_std=float("nan"),
         method="static",
+        focal_rel_std=std,
     )
     figures = {"static_displacement_px": verdict.displacement_px}
-    std = 0.0 if K_px is not None else config.prior_rel_std
     return _without_points(track, np.zeros(time_count, int), std, verdict.reason, figures)
 
 
@@ -272,6 +273,7 @@ def _track(T: np.ndarray, valid: np.ndarray, clip: _Followed, method: str) -> Ca
         scale_source="none",
         scale_rel_std=float("nan"),
         method=method,
+        focal_rel_std=clip.found.rel_std,
     )
 
 

@@ -13,6 +13,7 @@ motion    The wrist moves in the world as s * c(t) + R(t) h(t). With a wrong s i
 prior     The median scene depth of egocentric manipulation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ class ScaleEstimate:
     Attributes:
         scale: combined estimate [m per unit]; 1 when the path has no translation to scale.
         rel_std: its relative 1-sigma (NaN when there is nothing to scale).
-        source: "hands", "prior" or "none".
+        source: "hands", "depth", "hands+depth", "prior" or "none".
         contact, motion: the single cues [m per unit], NaN where a cue says nothing.
         contact_rel_std, motion_rel_std: their relative 1-sigma.
     """
@@ -74,6 +75,7 @@ def scale_from_hands(
     is_valid: dict[str, Bool[np.ndarray, " time"]],
     times_s: Float[np.ndarray, " time"],
     config: CameraConfig = DEFAULT_CONFIG,
+    depth: tuple[float, float] | None = None,
 ) -> ScaleEstimate:
     """Metric scale of a camera path from hands whose size is known.
 
@@ -83,6 +85,7 @@ def scale_from_hands(
         is_valid: per side, (time,) where they may be used.
         times_s: (time,) presentation times [s].
         config: knobs (the prior).
+        depth: scale that a metric depth tells [m per unit] and its relative 1-sigma, see `scale_depth`; or None.
     """
     if not estimate.has_scale:
         return ScaleEstimate(1.0, float("nan"), "none")
@@ -99,12 +102,40 @@ def scale_from_hands(
     motion, motion_std = _motion_scale(estimate, joints_cam, usable, times_s, contact if contact > 0 else None, config)
     if contact > 0 and motion > 0 and abs(np.log(motion / contact)) > 2 * np.hypot(contact_std, motion_std):
         motion, motion_std = float("nan"), float("nan")
-    cues = [(contact, contact_std), (motion, motion_std), (config.prior_scene_depth_m, config.prior_scene_rel_std)]
+    cues = {"contact": (contact, contact_std), "motion": (motion, motion_std), "depth": depth or (float("nan"),) * 2}
+    scale, std = combined_scale([*cues.values(), (config.prior_scene_depth_m, config.prior_scene_rel_std)])
+    by = [name for name, (value, _) in cues.items() if value > 0]
+    source = "+".join((["hands"] if {"contact", "motion"} & set(by) else []) + (["depth"] if "depth" in by else []))
+    return ScaleEstimate(scale, std, source or "prior", contact, contact_std, motion, motion_std)
+
+
+def combined_scale(cues: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Scale and relative 1-sigma from cues that are Gaussian in the logarithm; NaN cues say nothing."""
     told = [(np.log(value), std) for value, std in cues if value > 0]
+    if not told:
+        return float("nan"), float("nan")
     weight = np.array([std**-2 for _, std in told])
     scale = float(np.exp(weight @ np.array([value for value, _ in told]) / weight.sum()))
-    source = "hands" if len(told) > 1 else "prior"
-    return ScaleEstimate(scale, float(weight.sum() ** -0.5), source, contact, contact_std, motion, motion_std)
+    return scale, float(weight.sum() ** -0.5)
+
+
+def scale_from_motion(
+    estimate: CameraEstimate,
+    joints_cam: dict[str, Float[np.ndarray, "time 21 3"]],
+    is_valid: dict[str, Bool[np.ndarray, " time"]],
+    times_s: Float[np.ndarray, " time"],
+    start: float,
+) -> tuple[float, float]:
+    """The motion cue alone, for a path without scene points: scale and relative 1-sigma, NaN where it is silent.
+
+    Args:
+        estimate: the path.
+        joints_cam, is_valid: hands by side [m].
+        times_s: times of the frames [s].
+        start: a first guess [m per unit]; the search covers a factor of four to both sides.
+    """
+    usable = {s: is_valid[s] & estimate.track.is_valid & np.isfinite(joints_cam[s]).all((1, 2)) for s in joints_cam}
+    return _motion_scale(estimate, joints_cam, usable, times_s, start, DEFAULT_CONFIG)
 
 
 def _contact_scale(
