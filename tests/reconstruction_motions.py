@@ -68,6 +68,7 @@ def observed(truth: HandTrack, seed: int, size: float = 1.0) -> tuple[LiftedHand
     depth = 0.06 * size * (slow_noise(rng, time, (1,)) + rng.normal(size=(time, 1)))
     wrist = truth.t_cam_wrist * np.exp(depth)
     relative[:, 0] = 0
-    lifted = LiftedHand(truth.side, wrist[:, None] + relative, np.full(time, 0.04), truth.is_valid.copy())
+    known = truth.is_valid.copy()
+    lifted = LiftedHand(truth.side, wrist[:, None] + relative, np.full(time, 0.04), np.full(time, 0.015), known)
     detections = HandDetections(truth.side, uv, np.zeros((time, 21, 3)), np.full(time, 0.9), truth.is_valid.copy())
     return lifted, detections

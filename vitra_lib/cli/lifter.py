@@ -13,6 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     render = steps.add_parser("render", help="render hand views, run the tracker on them, store detections with truth")
     render.add_argument("--seed", type=int, default=0, help="determines every view (default 0)")
+    render.add_argument(
+        "--of",
+        choices=("hands", "tabletop", "poses"),
+        default="hands",
+        help="lone hands in any pose; pieces of tabletop clips, kept out of the training to choose and test; or true "
+        "poses of tabletop clips, which are not rendered at all (default hands)",
+    )
     render.add_argument("--count", type=int, default=1000, help="clips of a few frames each (default 1000)")
     render.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     render.add_argument(
@@ -50,12 +57,17 @@ def _handedness(args: argparse.Namespace) -> int:
 def _render(args: argparse.Namespace) -> int:
     import time
 
-    from vitra_lib.reconstruction.lifter_data import RenderJob, render_shards
-    from vitra_lib.tabletop.hand_views import hand_view
+    from vitra_lib.reconstruction.lifter_data import RenderJob, pose_shards, render_shards
+    from vitra_lib.tabletop.training_views import lone_hand, tabletop_pieces, tabletop_poses
 
-    job = RenderJob(args.out, args.seed, args.count, workers=args.workers)
+    prefix = {"hands": "views", "tabletop": "work", "poses": "poses"}[args.of]
+    job = RenderJob(args.out, args.seed, args.count, workers=args.workers, prefix=prefix)
+    if args.of == "poses":
+        shards = pose_shards(job, tabletop_poses)
+    else:
+        shards = render_shards(job, lone_hand if args.of == "hands" else tabletop_pieces)
     done, samples, start = sum(len(clips) for path, clips in job.shards() if path.exists()), 0, time.monotonic()
-    for clips, rows in render_shards(job, hand_view):
+    for clips, rows in shards:
         done, samples = done + clips, samples + rows
         rate = samples / (time.monotonic() - start)
         print(
@@ -66,14 +78,19 @@ def _render(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from vitra_lib.reconstruction.lifter_data import load_samples
+    from vitra_lib.reconstruction.lifter_data import load_poses, load_samples
     from vitra_lib.reconstruction.lifter_training import CANDIDATES, QUICK_CANDIDATES, save, table
 
     samples = load_samples(args.data)
     candidates = list(QUICK_CANDIDATES if args.quick else CANDIDATES)
-    lifter, chosen, record = table(
-        samples, candidates, args.seed, progress=lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    at_work = load_samples(args.data, "work") if any(args.data.glob("work_*.npz")) else None
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    lifter, chosen, record = table(samples, candidates, args.seed, tell, load_poses(args.data), at_work)
+    # kind and seed of every set of shards, as `vitra lifter render --of … --seed …` wrote them
+    record["data"] = sorted({"_".join(path.stem.split("_")[:2]) for path in args.data.glob("*_*.npz")})
     record["command"] = f"vitra lifter train --data DIR --out {args.out.name} --seed {args.seed}" + (
         " --quick" if args.quick else ""
     )

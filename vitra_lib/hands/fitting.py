@@ -30,7 +30,6 @@ RIGID_JOINTS = np.array([0, 1, 5, 9, 13, 17])
 """Joints that no local rotation moves: wrist, thumb base and the four knuckles."""
 
 
-
 @dataclass(frozen=True)
 class PointFit:
     """A hand pose fitted to points in frame a.

@@ -268,25 +268,28 @@ class ClipSolver:
         change -= np.concatenate([turn_before, slope[mid - 1]], axis=1) * self._before[:, None]
         weight = self._density[:, None] * self._inverse_rms
         residual = change * weight
-        # Each unknown is a diagonal 1-2-1 stencil; a turn's is carried into the middle frame by half its rotation.
-        blocks = np.zeros((3, len(mid), self.size, self.size))
+        # Each unknown is a diagonal 1-2-1 stencil; a turn's is carried into the middle frame by half its rotation. The
+        # frames `mid + offset` of one offset are all different, so plain indexed addition is exact.
         place = np.arange(3, self.size)
-        for which, factor in enumerate((self._before, -(self._before + self._after), self._after)):
-            blocks[which][:, place, place] = factor[:, None] * weight[:, 3:]
+        stencil = (self._before, -(self._before + self._after), self._after)
+        scaled = [factor[:, None] * weight[:, 3:] for factor in stencil]
         half_before, half_after = _cross(turn_before) / 2, _cross(turn_after) / 2
         eye, wr = np.eye(3), weight[:, :3, None]
         before, after = self._before[:, None, None], self._after[:, None, None]
-        blocks[0][:, :3, :3] = before * (eye - half_before) * wr
-        blocks[1][:, :3, :3] = (-before * (eye + half_before) - after * (eye - half_after)) * wr
-        blocks[2][:, :3, :3] = after * (eye + half_after) * wr
+        turns = (
+            before * (eye - half_before) * wr,
+            (-before * (eye + half_before) - after * (eye - half_after)) * wr,
+            after * (eye + half_after) * wr,
+        )
         for which, offset in enumerate((-1, 0, 1)):
-            np.add.at(gradient, mid + offset, -np.einsum("tba,tb->ta", blocks[which], residual))
-        transposed = np.swapaxes(blocks, -1, -2)
-        for which, offset in enumerate((-1, 0, 1)):
-            np.add.at(diagonal, mid + offset, transposed[which] @ blocks[which])
-        np.add.at(lower1, mid - 1, transposed[1] @ blocks[0])
-        np.add.at(lower1, mid, transposed[2] @ blocks[1])
-        np.add.at(lower2, mid - 1, transposed[2] @ blocks[0])
+            transposed = np.swapaxes(turns[which], -1, -2)
+            gradient[mid + offset, :3] -= (transposed @ residual[:, :3, None])[..., 0]
+            gradient[mid + offset, 3:] -= scaled[which] * residual[:, 3:]
+            diagonal[mid + offset, :3, :3] += transposed @ turns[which]
+            diagonal[(mid + offset)[:, None], place, place] += scaled[which] ** 2
+        for lower, shift, late, early in ((lower1, -1, 1, 0), (lower1, 0, 2, 1), (lower2, -1, 2, 0)):
+            lower[mid + shift, :3, :3] += np.swapaxes(turns[late], -1, -2) @ turns[early]
+            lower[(mid + shift)[:, None], place, place] += scaled[late] * scaled[early]
         return 0.5 * float(np.sum(residual**2))
 
     def _banded_step(

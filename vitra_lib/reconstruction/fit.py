@@ -53,14 +53,14 @@ class FitConfig:
         iterations: most solver steps; 0 keeps the closed form.
         stop_at: relative decrease of the cost at which the solver stops.
         good_reprojection: residual, relative to the hand's length, at which confidence has halved.
-        good_depth: relative depth error of the lifter at which confidence has halved.
+        good_error_m: joint error expected by the lifter at which confidence has halved [m].
     """
 
     betas: tuple[float, ...] = (0.0,) * 10
-    point_std: float = 0.25
+    point_std: float = 0.4
     scale_std: float = 0.15
-    tilt_std: float = 0.08
-    relative_std_m: float = 0.015
+    tilt_std: float = 0.04
+    relative_std_m: float = 0.008
     across_std_m: float = 0.008
     depth_std_share: float = 0.4
     pose_std: float = 1.0
@@ -73,7 +73,7 @@ class FitConfig:
     iterations: int = 8
     stop_at: float = 1e-3
     good_reprojection: float = 0.3
-    good_depth: float = 0.25
+    good_error_m: float = 0.05
 
     def __post_init__(self) -> None:
         if len(self.betas) != 10:
@@ -249,9 +249,8 @@ def _confidence(
     track: HandTrack, lifted: LiftedHand, detections: HandDetections, K_px: np.ndarray, config: FitConfig
 ) -> Float[np.ndarray, " time"]:
     """Detector score, halved where the points miss the hand by `good_reprojection` and again where the lifter itself
-    expects a depth error of `good_depth`; 0 where invalid."""
+    expects the joints to be off by `good_error_m`; 0 where invalid."""
     missed = reprojection_rel(track.joints_cam, detections.keypoints_px, K_px) / config.good_reprojection
-    depth = np.maximum(track.t_cam_wrist[:, 2], 0.02)
-    blurred = lifted.sigma_m / depth / config.good_depth
-    confidence = np.clip(detections.score, 0, 1) / (1 + missed**2) / (1 + blurred**2)
+    expected = np.hypot(lifted.sigma_m, lifted.shape_sigma_m) / config.good_error_m
+    confidence = np.clip(detections.score, 0, 1) / (1 + missed**2) / (1 + expected**2)
     return np.where(track.is_valid, confidence, 0.0)

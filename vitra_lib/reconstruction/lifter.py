@@ -23,7 +23,8 @@ WEIGHTS_PATH = Path(__file__).parent / "weights" / "lifter.npz"
 PALM = np.array([0, 5, 9, 13, 17])
 JOINT_SCALE_M = 0.1
 FEATURES = 42 + 1 + 63 + 1 + 2
-OUTPUTS = 60 + 3 + 1
+TARGETS = 60 + 3
+OUTPUTS = TARGETS + 2
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class LiftedHand:
         side: "left" or "right".
         joints_cam: (time, 21, 3) joints in the camera of the same frame [m]; NaN where not valid.
         sigma_m: (time,) predicted error of the wrist's position [m]; infinite where not valid.
+        shape_sigma_m: (time,) predicted mean error of the joints relative to the wrist [m]; infinite where not valid.
         is_valid: (time,) True where the hand was detected and lifted in front of the camera.
     """
 
     side: Side
     joints_cam: Float[np.ndarray, "time 21 3"]
     sigma_m: Float[np.ndarray, " time"]
+    shape_sigma_m: Float[np.ndarray, " time"]
     is_valid: Bool[np.ndarray, " time"]
 
     def __len__(self) -> int:
@@ -174,8 +177,9 @@ class Lifter:
 
     def predict(
         self, features: Float[np.ndarray, "n features"]
-    ) -> tuple[Float[np.ndarray, "n 63"], Float[np.ndarray, " n"]]:
-        """Targets of `encode_truth`, and the predicted error of the wrist's position in units of its depth."""
+    ) -> tuple[Float[np.ndarray, "n 63"], Float[np.ndarray, "n 2"]]:
+        """Targets of `encode_truth`; and the predicted errors of the wrist's position, in units of its depth, and of
+        the joints relative to the wrist, in units of `JOINT_SCALE_M`."""
         x0 = (features - self.mean) / self.std
         outputs = []
         for member in self.layers:
@@ -186,7 +190,7 @@ class Lifter:
                     x = np.maximum(x, 0.0)
             outputs.append(x)
         mean = np.mean(outputs, axis=0)
-        return mean[:, :63] * self.target_std + self.target_mean, np.exp(np.clip(mean[:, 63], -8.0, 2.0))
+        return mean[:, :TARGETS] * self.target_std + self.target_mean, np.exp(np.clip(mean[:, TARGETS:], -8.0, 2.0))
 
     def lift(self, detections: HandDetections, K_px: Float[np.ndarray, "3 3"]) -> LiftedHand:
         """Lift every detected frame of one hand.
@@ -202,7 +206,7 @@ class Lifter:
             raise BadInput(f"Intrinsics need finite, positive focal lengths, not fx = {K_px[0, 0]}, fy = {K_px[1, 1]}.")
         time = len(detections)
         joints = np.full((time, 21, 3), np.nan)
-        sigma = np.full(time, np.inf)
+        sigma, shape_sigma = np.full(time, np.inf), np.full(time, np.inf)
         finite = np.isfinite(detections.keypoints_px).all((1, 2)) & np.isfinite(detections.world_landmarks_m).all(
             (1, 2)
         )
@@ -210,13 +214,14 @@ class Lifter:
         used = used[np.ptp(detections.keypoints_px[used], axis=1).max(axis=-1) > 1e-3]
         if len(used):
             features, frame = encode(*self._as_right(detections, K_px, used), detections.score[used])
-            targets, relative_error = self.predict(features)
+            targets, spread = self.predict(features)
             lifted = decode(targets, frame)
             joints[used] = lifted if detections.side == "right" else mirror_points(lifted)
-            sigma[used] = relative_error * np.linalg.norm(lifted[:, 0], axis=-1)
+            sigma[used] = spread[:, 0] * np.linalg.norm(lifted[:, 0], axis=-1)
+            shape_sigma[used] = spread[:, 1] * JOINT_SCALE_M
         is_valid = np.isfinite(joints).all((1, 2)) & (np.nan_to_num(joints[..., 2]).min(axis=1) > 0.0)
-        joints[~is_valid], sigma[~is_valid] = np.nan, np.inf
-        return LiftedHand(detections.side, joints, sigma, is_valid)
+        joints[~is_valid], sigma[~is_valid], shape_sigma[~is_valid] = np.nan, np.inf, np.inf
+        return LiftedHand(detections.side, joints, sigma, shape_sigma, is_valid)
 
     @staticmethod
     def _as_right(detections: HandDetections, K_px: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

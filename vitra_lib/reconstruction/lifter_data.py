@@ -8,7 +8,7 @@ them in practice, followed from easier ones. Shards are written one by one, so a
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from vitra_lib.contracts.hand_track import Side
 from vitra_lib.core.errors import BadInput, WriteFailed
 from vitra_lib.hands.mirror import mirror_points
 from vitra_lib.reconstruction.identity import IdentityConfig, Sighting, fuse
@@ -23,25 +24,37 @@ from vitra_lib.reconstruction.lifter import rays_of
 
 log = logging.getLogger(__name__)
 
-SHARD_FIELDS = ("keypoints_px", "world_landmarks_m", "right_probability", "K_px", "joints_cam", "is_right", "clip")
+SHARD_FIELDS = (
+    "keypoints_px",
+    "world_landmarks_m",
+    "right_probability",
+    "K_px",
+    "joints_cam",
+    "is_right",
+    "clip",
+    "time_s",
+)
 MAX_MATCH_DISTANCE = 0.6
 
 
 @runtime_checkable
-class RenderedHand(Protocol):
-    """A rendered clip of one hand with its truth.
+class RenderedPiece(Protocol):
+    """A rendered piece of video with its truth.
 
     Attributes:
         frames: (time, height, width, 3) uint8 RGB.
+        times_s: (time,) times of the frames inside their clip [s].
         K_px: (3, 3) pinhole intrinsics.
-        side: "left" or "right".
-        joints_cam: (time, 21, 3) true joints in the camera [m].
+        joints_cam: per hand in the scene, its (time, 21, 3) true joints in the camera [m], NaN where out of view.
     """
 
     frames: np.ndarray
+    times_s: np.ndarray
     K_px: np.ndarray
-    side: str
-    joints_cam: np.ndarray
+    joints_cam: dict[Side, np.ndarray]
+
+
+MakePieces = Callable[[int, int], Sequence[RenderedPiece]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ class LifterSamples:
         joints_cam: (n, 21, 3) true joints in the camera [m].
         clip: (n,) number of the clip that a sample comes from.
         is_right: (n,) side before mirroring.
+        time_s: (n,) time inside the clip [s]; NaN where it was not kept.
     """
 
     rays_cam: Float[np.ndarray, "n 21 3"]
@@ -63,6 +77,7 @@ class LifterSamples:
     joints_cam: Float[np.ndarray, "n 21 3"]
     clip: Int[np.ndarray, " n"]
     is_right: Bool[np.ndarray, " n"]
+    time_s: Float[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.score)
@@ -70,6 +85,27 @@ class LifterSamples:
     def take(self, chosen: np.ndarray) -> "LifterSamples":
         """A subset by index or mask."""
         return LifterSamples(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, parts: "list[LifterSamples]") -> "LifterSamples":
+        """All samples of several sets."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class TruePoses:
+    """Hands whose joints are known and that nobody rendered; left hands are already mirrored to right ones.
+
+    Attributes:
+        joints_cam: (n, 21, 3) true joints in the camera [m].
+        clip: (n,) number of the clip that each comes from.
+    """
+
+    joints_cam: Float[np.ndarray, "n 21 3"]
+    clip: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.clip)
 
 
 @dataclass(frozen=True)
@@ -82,6 +118,7 @@ class RenderJob:
         count: number of clips.
         clips_per_shard: clips per file; a killed run loses at most one file per worker.
         workers: processes.
+        prefix: first part of the files' names: what is in them.
     """
 
     out: Path
@@ -89,6 +126,7 @@ class RenderJob:
     count: int
     clips_per_shard: int = 20
     workers: int = 1
+    prefix: str = "views"
 
     def __post_init__(self) -> None:
         for name in ("count", "clips_per_shard", "workers"):
@@ -102,19 +140,20 @@ class RenderJob:
         starts = range(0, self.count, self.clips_per_shard)
         return [
             (
-                self.out / f"views_{self.seed:04d}_{start:06d}.npz",
+                self.out / f"{self.prefix}_{self.seed:04d}_{start:06d}.npz",
                 range(start, min(start + self.clips_per_shard, self.count)),
             )
             for start in starts
         ]
 
 
-def render_shards(job: RenderJob, make_view: Callable[[int, int], RenderedHand]) -> Iterator[tuple[int, int]]:
+def render_shards(job: RenderJob, make_pieces: MakePieces) -> Iterator[tuple[int, int]]:
     """Render, track and store a training set; files that exist are kept.
 
     Args:
         job: what and where.
-        make_view: (seed, clip index) -> rendered clip; an importable function, for it runs in worker processes.
+        make_pieces: (seed, clip index) -> rendered pieces of that clip; an importable function, for it runs in worker
+            processes.
 
     Yields:
         (clips, samples) of each finished shard, as it finishes.
@@ -123,7 +162,7 @@ def render_shards(job: RenderJob, make_view: Callable[[int, int], RenderedHand])
         job.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteFailed(f"Can't create {job.out}: {error.strerror or error}.") from error
-    todo = [(path, clips, job.seed, make_view) for path, clips in job.shards() if not path.exists()]
+    todo = [(path, clips, job.seed, make_pieces) for path, clips in job.shards() if not path.exists()]
     if job.workers == 1:
         for task in todo:
             yield _write_shard(task)
@@ -133,68 +172,122 @@ def render_shards(job: RenderJob, make_view: Callable[[int, int], RenderedHand])
         yield from pool.imap_unordered(_write_shard, todo)
 
 
-def _write_shard(task: tuple[Path, range, int, Callable[[int, int], RenderedHand]]) -> tuple[int, int]:
+def _write_shard(task: tuple[Path, range, int, MakePieces]) -> tuple[int, int]:
     from vitra_lib.reconstruction.tracker import TrackPasses
 
-    path, clips, seed, make_view = task
+    path, clips, seed, make_pieces = task
     rows: list[tuple] = []
     with TrackPasses() as passes:
         for index in clips:
-            view = make_view(seed, index)
-            rows += samples_of(view, index, *passes(list(view.frames)))
+            for piece in make_pieces(seed, index):
+                rows += samples_of(piece, index, *passes(list(piece.frames)))
     columns = zip(*rows, strict=True) if rows else ([] for _ in SHARD_FIELDS)
     arrays = {name: np.array(column) for name, column in zip(SHARD_FIELDS, columns, strict=True)}
-    for name in ("keypoints_px", "world_landmarks_m", "right_probability", "K_px", "joints_cam"):
+    for name in ("keypoints_px", "world_landmarks_m", "right_probability", "K_px", "joints_cam", "time_s"):
         arrays[name] = arrays[name].astype(np.float32)
+    _save_shard(path, arrays)
+    return len(clips), len(rows)
+
+
+def _save_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     os.replace(temporary, path)
-    return len(clips), len(rows)
+
+
+def pose_shards(job: RenderJob, make_poses: Callable[[int, int], dict[Side, np.ndarray]]) -> Iterator[tuple[int, int]]:
+    """Store true poses without rendering them; files that exist are kept.
+
+    Args:
+        job: what and where; one process.
+        make_poses: (seed, clip index) -> per side, (n, 21, 3) joints in the camera [m].
+
+    Yields:
+        (clips, poses) of each finished shard.
+    """
+    job.out.mkdir(parents=True, exist_ok=True)
+    for path, clips in job.shards():
+        if path.exists():
+            continue
+        parts = []
+        for index in clips:
+            for side, joints in make_poses(job.seed, index).items():
+                right = joints if side == "right" else mirror_points(joints)
+                parts.append((right.astype(np.float32), np.full(len(joints), index)))
+        joints, clip = (np.concatenate(column) for column in zip(*parts, strict=True))
+        _save_shard(path, {"joints_cam": joints, "clip": clip})
+        yield len(clips), len(clip)
+
+
+def load_poses(folder: Path) -> TruePoses | None:
+    """Read all poses of a folder; None if it has none."""
+    parts = []
+    for path in sorted(Path(folder).glob("poses_*.npz")):
+        with np.load(path, allow_pickle=False) as shard:
+            number = 1_000_000 * int(path.stem.split("_")[1])
+            parts.append((shard["joints_cam"].astype(np.float64), shard["clip"].astype(np.int64) + number))
+    return TruePoses(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
 
 
 def samples_of(
-    view: RenderedHand, index: int, forward: list[list[Sighting]], backward: list[list[Sighting]]
+    piece: RenderedPiece, index: int, forward: list[list[Sighting]], backward: list[list[Sighting]]
 ) -> list[tuple]:
-    """Rows (order of `SHARD_FIELDS`) of the sightings of one clip that lie on the true hand."""
+    """Rows (order of `SHARD_FIELDS`) of the sightings of one piece that lie on a true hand."""
     rows = []
     limit = IdentityConfig().fuse_distance
-    projected = view.joints_cam @ view.K_px.T
-    true_px = projected[..., :2] / projected[..., 2:]
-    for time, sightings in enumerate(fuse(a, b, limit) for a, b in zip(forward, backward, strict=True)):
-        size = max(np.ptp(true_px[time], axis=0).max(), 1e-6)
-        errors = [np.linalg.norm(s.keypoints_px - true_px[time], axis=1).mean() / size for s in sightings]
-        if errors and min(errors) < MAX_MATCH_DISTANCE:
+    fused = [fuse(a, b, limit) for a, b in zip(forward, backward, strict=True)]
+    for side, joints in piece.joints_cam.items():
+        projected = joints @ piece.K_px.T
+        true_px = projected[..., :2] / projected[..., 2:]
+        for time, sightings in enumerate(fused):
+            if not sightings or not np.isfinite(joints[time]).all():
+                continue
+            size = max(np.ptp(true_px[time], axis=0).max(), 1e-6)
+            errors = [np.linalg.norm(s.keypoints_px - true_px[time], axis=1).mean() / size for s in sightings]
             best = sightings[int(np.argmin(errors))]
-            rows.append(
-                (
-                    best.keypoints_px,
-                    best.world_landmarks_m,
-                    best.right_probability,
-                    view.K_px,
-                    view.joints_cam[time],
-                    view.side == "right",
-                    index,
+            if min(errors) < MAX_MATCH_DISTANCE and _is_nearest(best, side, time, piece):
+                rows.append(
+                    (
+                        best.keypoints_px,
+                        best.world_landmarks_m,
+                        best.right_probability,
+                        piece.K_px,
+                        joints[time],
+                        side == "right",
+                        index,
+                        piece.times_s[time],
+                    )
                 )
-            )
     return rows
 
 
-def load_samples(folder: Path) -> LifterSamples:
-    """Read all shards of a folder.
+def _is_nearest(sighting: Sighting, side: Side, time: int, piece: RenderedPiece) -> bool:
+    """Whether no other true hand is nearer to a sighting than that of `side`."""
+    gaps = {}
+    for name, joints in piece.joints_cam.items():
+        projected = joints[time] @ piece.K_px.T
+        gap = np.linalg.norm(sighting.keypoints_px - projected[:, :2] / projected[:, 2:], axis=1).mean()
+        gaps[name] = gap if np.isfinite(gap) else np.inf
+    return min(gaps, key=lambda name: gaps[name]) == side
+
+
+def load_samples(folder: Path, prefix: str = "views") -> LifterSamples:
+    """Read all shards of a folder whose names begin with `prefix`.
 
     Raises:
         BadInput: there are none.
     """
-    paths = sorted(Path(folder).glob("views_*.npz"))
+    paths = sorted(Path(folder).glob(f"{prefix}_*.npz"))
     if not paths:
         raise BadInput(
-            f"{folder} holds no lifter data (views_*.npz): make some with `vitra lifter render --out {folder}`."
+            f"{folder} holds no lifter data ({prefix}_*.npz): make some with `vitra lifter render --out {folder}`."
         )
     parts = []
     for path in paths:
         with np.load(path, allow_pickle=False) as shard:
-            arrays = {name: shard[name] for name in SHARD_FIELDS}
+            arrays = {name: shard[name] for name in SHARD_FIELDS if name in shard.files}
+        arrays.setdefault("time_s", np.full(len(arrays["clip"]), np.nan))  # written before times were kept
         if len(arrays["clip"]):
             # clips of different seeds must stay apart in the split
             arrays["clip"] = arrays["clip"].astype(np.int64) + 1_000_000 * int(path.stem.split("_")[1])
@@ -223,4 +316,5 @@ def as_right_hands(arrays: dict[str, np.ndarray]) -> LifterSamples:
         joints_cam=mirrored(arrays["joints_cam"]),
         clip=arrays["clip"].astype(np.int64),
         is_right=is_right,
+        time_s=arrays["time_s"].astype(np.float64),
     )

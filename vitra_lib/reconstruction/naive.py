@@ -11,7 +11,7 @@ from vitra_lib.hands.mirror import mirror_points
 from vitra_lib.reconstruction.identity import HandDetections
 from vitra_lib.reconstruction.lifter import LiftedHand, rays_of
 from vitra_lib.reconstruction.lifter_data import LifterSamples
-from vitra_lib.reconstruction.lifter_training import naive_lift
+from vitra_lib.reconstruction.lifter_scores import naive_lift
 
 
 def lift_naively(detections: HandDetections, K_px: Float[np.ndarray, "3 3"]) -> LiftedHand:
@@ -23,7 +23,7 @@ def lift_naively(detections: HandDetections, K_px: Float[np.ndarray, "3 3"]) -> 
 
     Returns:
         Joints in the camera of each frame [m]; invalid where the hand was not detected. The error is not predicted:
-        `sigma_m` is infinite everywhere.
+        `sigma_m` and `shape_sigma_m` are infinite everywhere.
     """
     used = np.flatnonzero(detections.is_detected)
     joints = np.full((len(detections), 21, 3), np.nan)
@@ -37,8 +37,10 @@ def lift_naively(detections: HandDetections, K_px: Float[np.ndarray, "3 3"]) -> 
             joints_cam=np.full((len(used), 21, 3), np.nan),
             clip=np.zeros(len(used), np.int64),
             is_right=np.full(len(used), is_right),
+            time_s=np.full(len(used), np.nan),
         )
         placed = naive_lift(samples, rest_joints()[None])
         joints[used] = placed if is_right else mirror_points(placed)
     is_valid = np.isfinite(joints).all((1, 2)) & (joints[:, 0, 2] > 0)
-    return LiftedHand(detections.side, joints, np.full(len(detections), np.inf), is_valid)
+    unknown = np.full(len(detections), np.inf)
+    return LiftedHand(detections.side, joints, unknown, unknown.copy(), is_valid)

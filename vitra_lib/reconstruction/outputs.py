@@ -14,9 +14,12 @@ from vitra_lib.core.errors import WriteFailed
 from vitra_lib.core.files import atomic_path, write_json
 from vitra_lib.reconstruction.overlay_video import write_overlay
 from vitra_lib.reconstruction.quality import quality_warnings
+from vitra_lib.reconstruction.side_by_side import write_side_by_side
 from vitra_lib.reconstruction.store import save_reconstruction
+from vitra_lib.reconstruction.worst_moments import worst_moments
 
 _TRACKS, _REPORT, _OVERLAY, _RECORDING = "reconstruction.npz", "report.json", "overlay.mp4", "recording.rrd"
+_PICTURES = "side_by_side.mp4"
 
 
 class _NotNeeded(Exception):
@@ -48,7 +51,12 @@ def check_folder(folder: Path) -> None:
 
 
 def write_outputs(
-    reconstruction: Reconstruction, video: Path, out: Path, overlay: bool = True, progress: bool = False
+    reconstruction: Reconstruction,
+    video: Path,
+    out: Path,
+    overlay: bool = True,
+    pictures: bool = False,
+    progress: bool = False,
 ) -> tuple[Path, ...]:
     """Write everything into a folder, all files or none, and return the paths.
 
@@ -57,6 +65,7 @@ def write_outputs(
         video: the video it was made from.
         out: the folder; made if it isn't there. Files of an earlier run are replaced, others are left alone.
         overlay: whether to draw the overlay video.
+        pictures: whether to draw the video of input, fitted skin and world from above (about 0.15 s per frame).
         progress: show a progress bar.
 
     Raises:
@@ -64,6 +73,7 @@ def write_outputs(
     """
     names = [_TRACKS, _REPORT]
     names += [_OVERLAY] if overlay else []
+    names += [_PICTURES] if pictures else []
     names += [_RECORDING] if importlib.util.find_spec("rerun") is not None else []
     part: dict[str, Path] = {}
     try:
@@ -73,6 +83,8 @@ def write_outputs(
             write_json(part[_REPORT], summary(reconstruction))
             if _OVERLAY in part:
                 write_overlay(reconstruction, video, part[_OVERLAY], progress)
+            if _PICTURES in part:
+                write_side_by_side(reconstruction, video, part[_PICTURES], progress=progress)
             if _RECORDING in part:
                 from vitra_lib.reconstruction.rerun_recording import write_rerun
 
@@ -111,6 +123,10 @@ def summary(reconstruction: Reconstruction) -> dict[str, object]:
         },
         "quality": {name: _number(value) for name, value in sorted(reconstruction.quality.items())},
         "warnings": list(quality_warnings(reconstruction.quality)),
+        "worst_moments": [
+            {"frame": m.frame, "side": m.side, "badness": round(m.badness, 3), "reason": m.reason}
+            for m in worst_moments(reconstruction)
+        ],
         "rejections": dict(sorted(Counter(r.reason for r in reconstruction.rejections).items())),
         "rejected": [
             {"item": r.item, "reason": r.reason, "detail": r.detail} for r in reconstruction.rejections

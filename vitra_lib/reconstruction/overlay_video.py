@@ -7,11 +7,16 @@ from tqdm import tqdm
 
 from vitra_lib.contracts import Reconstruction
 from vitra_lib.contracts.hand_track import SIDES
-from vitra_lib.geometry.cameras import project
+from vitra_lib.core.errors import BadInput
+from vitra_lib.geometry.cameras import project, scale_K
+from vitra_lib.hands.model import HandModel, load_hand_model
+from vitra_lib.hands.posed import faces_for, pose_hand
 from vitra_lib.video import VideoReader, VideoWriter
 from vitra_lib.video.overlay import draw_label, draw_skeleton
+from vitra_lib.video.overlay_mesh import draw_mesh
 
 _SHORT_SIDE_PX = 480
+_SKIN_ALPHA = 0.7
 _FILLED_ALPHA = 0.45  # frames in which the hand was not seen but filled over a short gap are drawn pale
 
 
@@ -33,6 +38,37 @@ def draw_hands(reconstruction: Reconstruction, index: int, image: np.ndarray) ->
     return image
 
 
+def draw_skin(
+    reconstruction: Reconstruction, index: int, image: np.ndarray, model: HandModel | None = None
+) -> np.ndarray:
+    """A copy of an image with the fitted skin of both hands of one frame drawn on it.
+
+    Args:
+        reconstruction: camera and hands.
+        index: frame index into the reconstruction.
+        image: (height, width, 3) RGB of that frame, at any size of the same aspect.
+        model: the hand model that was fitted; None = the stand-in, which ships with the kit.
+
+    Raises:
+        BadInput: another model than the one that was fitted.
+    """
+    camera = reconstruction.camera
+    K_px = scale_K(camera.K_px, image.shape[1] / camera.width_px, image.shape[0] / camera.height_px)
+    model = model or load_hand_model("standin")
+    for side in sorted(SIDES, key=lambda side: -reconstruction.hand(side).t_cam_wrist[index, 2]):  # the nearer one last
+        hand = reconstruction.hand(side)
+        if not hand.is_valid[index]:
+            continue
+        if hand.hand_model != model.name:
+            raise BadInput(f"The {side} hand was fitted with {hand.hand_model}, so {model.name} can't draw its skin.")
+        one = slice(index, index + 1)
+        pose = hand.R_cam_wrist[one], hand.t_cam_wrist[one], hand.R_parent_joint[one], hand.betas
+        vertices, _ = pose_hand(model, side, *pose)
+        alpha = _SKIN_ALPHA * (1.0 if hand.is_observed[index] else _FILLED_ALPHA)
+        image = draw_mesh(image, vertices[0], faces_for(model, side), K_px, side, alpha)
+    return image
+
+
 def write_overlay(reconstruction: Reconstruction, video: Path, path: Path, progress: bool = False) -> None:
     """Write the overlay video (short side at most 480 px), with frame number and confidences on every frame.
 
@@ -47,11 +83,11 @@ def write_overlay(reconstruction: Reconstruction, video: Path, path: Path, progr
         with VideoWriter(path, reconstruction.fps, *size) as writer:
             for frame in tqdm(reader.frames(), total=len(reader), desc="overlay", unit="frame", disable=not progress):
                 image = draw_hands(reconstruction, frame.index, frame.image)
-                writer.write(draw_label(image, _label(reconstruction, frame.index)))
+                writer.write(draw_label(image, frame_label(reconstruction, frame.index)))
 
 
-def _label(reconstruction: Reconstruction, index: int) -> str:
-    """Frame number and time; then what is known of each hand and of the camera."""
+def frame_label(reconstruction: Reconstruction, index: int) -> str:
+    """What to write on a frame: frame number and time; then what is known of each hand and of the camera."""
     parts = []
     for side in SIDES:
         hand = reconstruction.hand(side)

@@ -27,6 +27,7 @@ _HAND_ARRAYS = (
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
 _AGAIN = "make it again with `vitra reconstruct`."
 _HEADER = "header"
+_FRAME_QUALITY = "frame_quality."  # files of an earlier version hold none
 
 
 def save_reconstruction(reconstruction: Reconstruction, path: Path) -> None:
@@ -60,6 +61,7 @@ def save_reconstruction(reconstruction: Reconstruction, path: Path) -> None:
         hand = reconstruction.hand(side)
         arrays |= {f"{side}.{name}": getattr(hand, name) for name in _HAND_ARRAYS}
         header[side] = _scalars(hand, _HAND_ARRAYS)
+    arrays |= {f"{_FRAME_QUALITY}{name}": values for name, values in reconstruction.frame_quality.items()}
     text = json.dumps(header, ensure_ascii=False, allow_nan=False, sort_keys=True)
     arrays[_HEADER] = np.frombuffer(text.encode(), dtype=np.uint8)
     with atomic_path(path) as part:
@@ -106,6 +108,7 @@ def _assemble(header: dict, arrays: dict[str, np.ndarray]) -> Reconstruction:
         right=hands["right"],
         rejections=tuple(Rejection(**item) for item in header["rejections"]),
         quality=_from_null(header["quality"]),
+        frame_quality={n.removeprefix(_FRAME_QUALITY): v for n, v in arrays.items() if n.startswith(_FRAME_QUALITY)},
     )
 
 

@@ -55,9 +55,9 @@ def _linear(rgb: tuple[int, int, int]) -> Float[np.ndarray, "3"]:
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
 
-def _texture(surface: Surface, seed: int) -> Texture:
+def _texture(surface: Surface, seed: int, size_px: int) -> Texture:
     table = np.array([_linear((v, v, v))[0] for v in range(256)], np.float32)
-    return Texture(table[paint(surface, seed)], surface.tile_m, f"{surface.name}:{seed}")
+    return Texture(table[paint(surface, seed, size_px)], surface.tile_m, f"{surface.name}:{seed}")
 
 
 def _drawn(mesh: Mesh, tile_m: float, instance_id: int, **look) -> RenderObject:
@@ -91,9 +91,15 @@ class Stage:
     things: tuple[RenderObject, ...]
 
     @classmethod
-    def of(cls, clip: TabletopClip) -> "Stage":
-        """The stage of a clip; the last two clips are kept ready."""
-        return _stage(_Key(clip))
+    def of(cls, clip: TabletopClip, texture_px: int = 512) -> "Stage":
+        """The stage of a clip; the last two clips are kept ready.
+
+        Args:
+            clip: what happens.
+            texture_px: side of painted surfaces, a multiple of 64; painting them is most of the work of a stage, and
+                pictures of a hundred pixels show no difference to 128.
+        """
+        return _stage(_Key(clip), texture_px)
 
     def render(self, index: int, config: RenderConfig | None = None) -> Rendered:
         """Draw frame `index`."""
@@ -130,13 +136,14 @@ class _Key:
 
 
 @lru_cache(maxsize=2)
-def _stage(key: _Key) -> Stage:
+def _stage(key: _Key, texture_px: int) -> Stage:
     scene = sample_scene(key.clip.config)
-    things = tuple(_thing_object(t, FIRST_OBJECT_ID + k, scene.texture_seed) for k, t in enumerate(scene.things))
-    return Stage(key.clip, scene, _room(scene), things)
+    seed = scene.texture_seed
+    things = tuple(_thing_object(t, FIRST_OBJECT_ID + k, seed, texture_px) for k, t in enumerate(scene.things))
+    return Stage(key.clip, scene, _room(scene, texture_px), things)
 
 
-def _thing_object(thing: Thing, instance_id: int, seed: int) -> RenderObject:
+def _thing_object(thing: Thing, instance_id: int, seed: int, texture_px: int) -> RenderObject:
     colour = COLOURS[thing.colour]
     other = (236, 234, 228) if sum(colour) < 420 else (60, 62, 70)
     surface = Surface(
@@ -150,7 +157,7 @@ def _thing_object(thing: Thing, instance_id: int, seed: int) -> RenderObject:
         object_mesh(thing.instance),
         0.12,
         instance_id,
-        texture=_texture(surface, seed + instance_id),
+        texture=_texture(surface, seed + instance_id, texture_px),
         specular=0.04 if is_soft else 0.25,
         gloss=15.0 if is_soft else 60.0,
     )
@@ -161,7 +168,7 @@ def _shade(colour: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[i
     return tuple(round(0.6 * a + 0.4 * b) for a, b in zip(colour, other, strict=True))
 
 
-def _room(scene: Scene) -> tuple[RenderObject, ...]:
+def _room(scene: Scene, texture_px: int) -> tuple[RenderObject, ...]:
     width, depth = TABLE_SIZE_M
     top = box((width, depth, 0.03), 0.002)
     x0, x1, y0, y1, z1 = -2.2, 2.2, -1.2, WALL_Y_M, 1.8
@@ -171,15 +178,16 @@ def _room(scene: Scene) -> tuple[RenderObject, ...]:
         scene.ground.tile_m,
     )
     seed = scene.texture_seed
-    wall_texture = _texture(scene.wall, seed + 2)
+    table_texture = _texture(scene.table, seed, texture_px)
+    wall_texture = _texture(scene.wall, seed + 2, texture_px)
     walls = [
         quad(np.array([[x0, y1, FLOOR_Z_M], [x1, y1, FLOOR_Z_M], [x1, y1, z1], [x0, y1, z1]]), scene.wall.tile_m),
         quad(np.array([[x0, y0, FLOOR_Z_M], [x0, y1, FLOOR_Z_M], [x0, y1, z1], [x0, y0, z1]]), scene.wall.tile_m),
         quad(np.array([[x1, y1, FLOOR_Z_M], [x1, y0, FLOOR_Z_M], [x1, y0, z1], [x1, y1, z1]]), scene.wall.tile_m),
     ]
     return (
-        _drawn(table, scene.table.tile_m, TABLE_ID, texture=_texture(scene.table, seed), specular=0.08, gloss=25.0),
-        _drawn(floor, scene.ground.tile_m, GROUND_ID, texture=_texture(scene.ground, seed + 1)),
+        _drawn(table, scene.table.tile_m, TABLE_ID, texture=table_texture, specular=0.08, gloss=25.0),
+        _drawn(floor, scene.ground.tile_m, GROUND_ID, texture=_texture(scene.ground, seed + 1, texture_px)),
         *(_drawn(w, scene.wall.tile_m, WALL_ID, texture=wall_texture, casts_shadow=False) for w in walls),
     )
 
