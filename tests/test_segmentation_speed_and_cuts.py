@@ -179,3 +179,32 @@ def test_long_pieces_are_split_at_their_deepest_minimum():
     for constant in (np.ones(361), np.zeros(361)):
         parts = [0, *split_long(0, 360, time_s, constant, CONFIG), 360]
         assert max(np.diff(time_s[parts])) <= 5.0 and min(np.diff(time_s[parts])) >= 0.3 - 1e-9
+
+
+def test_speed_on_a_clock_too_slow_for_the_smoothing():
+    time_s = np.arange(40) / 4.0
+    position = np.outer(time_s, [0.3, 0.0, 0.4])
+    _, velocity = smoothed_motion(time_s, position, one_run(time_s), 0.07)
+    np.testing.assert_allclose(np.linalg.norm(velocity, axis=1), 0.5, rtol=1e-9)
+
+
+def test_a_frame_alone_between_two_gaps_has_the_speed_of_its_neighbours():
+    time_s = np.concatenate([np.arange(30), [45], np.arange(60, 90)]) / 30
+    position = np.outer(time_s, [0.3, 0.0, 0.4])
+    _, velocity = smoothed_motion(time_s, position, runs_of(time_s, 0.8), 0.07)
+    np.testing.assert_allclose(np.linalg.norm(velocity, axis=1), 0.5, rtol=1e-9)
+    alone = smoothed_motion(time_s, position, runs_of(time_s, 0.3), 0.07)[1]
+    assert np.linalg.norm(alone[30]) == 0.0, "control: in a run of its own it has none"
+
+
+@pytest.mark.parametrize("shape", ["constant", "rising", "falling", "ripple"])
+def test_hours_of_movement_are_split(shape):
+    time_s = np.arange(100_000) / 30
+    speed = {
+        "constant": np.ones(100_000),
+        "rising": np.linspace(0.1, 1, 100_000),
+        "falling": np.linspace(1, 0.1, 100_000),
+        "ripple": 1 + 0.1 * np.sin(7 * time_s) + 0.05 * np.sin(0.9 * time_s),
+    }[shape]
+    parts = [0, *split_long(0, 99_999, time_s, speed, CONFIG), 99_999]
+    assert max(np.diff(time_s[parts])) <= 5.0 and min(np.diff(time_s[parts])) >= 0.3 - 1e-9

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from vitra_lib.contracts import Segment
+from vitra_lib.contracts import Segment, Segmentation
 from vitra_lib.contracts.hand_track import Side
 from vitra_lib.core.errors import BadInput
 
@@ -99,17 +99,20 @@ def score_boundaries(
     return BoundaryScore(len(match_boundaries(predicted, true, tolerance)), len(predicted), len(true))
 
 
-def inner_boundaries(segments: Iterable[Segment], side: Side) -> Int[np.ndarray, " boundaries"]:
-    """Frames at which one hand's segments begin or end, without the first and the last of all.
+def inner_boundaries(found: Segmentation | Iterable[Segment], side: Side) -> Int[np.ndarray, " boundaries"]:
+    """Frames at which one hand's actions begin or end, without the first and the last of all.
 
     Args:
-        segments: segments of any hands, in any order.
+        found: a segmentation: all its cuts count, those beside a piece that was dropped too (where a rest ends, say).
+            Or segments alone, of any hands and in any order, that cover the track.
         side: the hand to look at.
 
     Returns:
         (boundaries,) increasing frame indices; a stop and the start that follows it at once are one boundary.
     """
-    ends = np.unique([frame for s in segments if s.side == side for frame in (s.start, s.stop)])
+    if isinstance(found, Segmentation):
+        return found.cuts[side][1:-1].astype(np.int64)
+    ends = np.unique([frame for s in found if s.side == side for frame in (s.start, s.stop)])
     return ends[1:-1].astype(np.int64)
 
 

@@ -182,20 +182,24 @@ def split_long(
     speed: Float[np.ndarray, " time"],
     config: SegmentationConfig,
 ) -> list[int]:
-    """Frames at which the piece [start, stop] is split, each time at its slowest frame, until all parts are short.
+    """Frames at which the piece [start, stop] is split, each time at its deepest minimum, until all parts are short.
 
-    Parts are never shorter than `config.min_duration_s`, unless the time axis itself jumps.
+    Of equally deep minima the one next to the middle is taken; a part without any minimum is halved. Parts are never
+    shorter than `config.min_duration_s`, unless the time axis itself jumps.
     """
-    if time_s[stop] - time_s[start] <= config.max_duration_s:
-        return []
-    inner = np.arange(start + 1, stop)
-    far = (time_s[inner] - time_s[start] >= config.min_duration_s) & (
-        time_s[stop] - time_s[inner] >= config.min_duration_s
-    )
-    inner = inner[far]
-    if len(inner) == 0:
-        return []
-    is_valley = (speed[inner] <= speed[inner - 1]) & (speed[inner] <= speed[inner + 1])
-    candidates = inner[is_valley] if is_valley.any() else inner
-    at = int(candidates[np.argmin(speed[candidates])])
-    return split_long(start, at, time_s, speed, config) + [at] + split_long(at, stop, time_s, speed, config)
+    found, parts = [], [(start, stop)]
+    while parts:
+        a, b = parts.pop()
+        if time_s[b] - time_s[a] <= config.max_duration_s:
+            continue
+        inner = np.arange(a + 1, b)
+        room = np.minimum(time_s[inner] - time_s[a], time_s[b] - time_s[inner])
+        inner = inner[room >= config.min_duration_s]
+        if len(inner) == 0:
+            continue
+        valleys = inner[(speed[inner] <= speed[inner - 1]) & (speed[inner] <= speed[inner + 1])]
+        deepest = valleys[speed[valleys] == speed[valleys].min()] if len(valleys) else inner
+        at = int(deepest[np.argmin(np.abs(time_s[deepest] - 0.5 * (time_s[a] + time_s[b])))])
+        found.append(at)
+        parts += [(a, at), (at, b)]
+    return sorted(found)
