@@ -28,14 +28,16 @@ class OverlayFrame:
 
     Attributes:
         index: frame index into the reconstruction.
-        image: (height, width, 3) RGB with the path drawn.
+        image: (height, width, 3) RGB, with the path drawn if `has_path`.
         path_px: (rest, 2) projected palm path from this frame to the end of the segment; NaN where the hand
             is invalid or behind the camera. Row 0 is the current palm.
+        has_path: whether the path is drawn on the image.
     """
 
     index: int
     image: UInt8[np.ndarray, "height width 3"]
     path_px: Float[np.ndarray, "rest 2"]
+    has_path: bool = True
 
 
 def palm_world(reconstruction: Reconstruction, side: str) -> Float[np.ndarray, "time 3"]:
@@ -63,7 +65,11 @@ def time_colours(count: int) -> UInt8[np.ndarray, "count 3"]:
 
 
 def overlay_frames(
-    reconstruction: Reconstruction, segment: Segment, images: FrameSource, count: int = FRAME_COUNT
+    reconstruction: Reconstruction,
+    segment: Segment,
+    images: FrameSource,
+    count: int = FRAME_COUNT,
+    has_path: bool = True,
 ) -> tuple[OverlayFrame, ...]:
     """Draw the palm's future path on `count` uniform frames of a segment.
 
@@ -73,14 +79,15 @@ def overlay_frames(
         images: reader of the video's frames at the size that `reconstruction.camera` describes, or smaller
             (the path is scaled to the picture).
         count: number of frames; fewer are returned when the segment is shorter.
+        has_path: False leaves the pictures as they are: the ablation without overlay (paper, Table 2).
     """
     indices = uniform_indices(segment.start, segment.stop, count)
     frames = []
     for index, image in zip(indices, images(indices), strict=True):
         uv = path_px(reconstruction, segment, index)
-        scale = np.array([image.shape[1] / reconstruction.camera.width_px, image.shape[0] / reconstruction.camera.height_px])
-        uv = (uv + 0.5) * scale - 0.5
+        camera = reconstruction.camera
+        uv = (uv + 0.5) * np.array([image.shape[1] / camera.width_px, image.shape[0] / camera.height_px]) - 0.5
         # Colours belong to the time that is left: blue is always "now", red always "the end of the clip".
-        drawn = draw_path(image, uv, time_colours(len(uv)))
-        frames.append(OverlayFrame(index, drawn, uv))
+        shown = draw_path(image, uv, time_colours(len(uv))) if has_path else image
+        frames.append(OverlayFrame(index, shown, uv, has_path))
     return tuple(frames)
