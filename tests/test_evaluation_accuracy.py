@@ -11,9 +11,10 @@ from vitra_lib.contracts.hand_track import SIDES
 from vitra_lib.core.errors import BadInput, RefusedClip
 from vitra_lib.core.paths import sample_folder
 from vitra_lib.evaluation import world_run
-from vitra_lib.evaluation.accuracy import boundary_score, pool, score_refused_clip, score_world_clip
+from vitra_lib.evaluation.accuracy import boundary_score, landmark_floor, pool, score_refused_clip, score_world_clip
 from vitra_lib.evaluation.world_run import world_accuracy
 from vitra_lib.geometry import rotations
+from vitra_lib.geometry.cameras import project
 from vitra_lib.tabletop.clip import TabletopClip
 from vitra_lib.tabletop.config import ClipConfig
 
@@ -73,9 +74,10 @@ def test_a_refused_clip_counts_as_missed(clip: TabletopClip) -> None:
     good, refused = score_world_clip(clip, clip.truth), score_refused_clip(clip, "too dark")
     found = figures([good, refused])
     assert found["clips refused"] == 1 and found["visible hands found"] == pytest.approx(0.5)
-    assert found["boundary F1 at 5 frames, reconstructed tracks"] < figures([good])[
-        "boundary F1 at 5 frames, reconstructed tracks"
-    ]
+    assert (
+        found["boundary F1 at 5 frames, reconstructed tracks"]
+        < figures([good])["boundary F1 at 5 frames, reconstructed tracks"]
+    )
     assert np.isfinite(found["wrist position in camera"])
     with pytest.raises(RefusedClip, match="too dark"):
         pool([refused, refused])
@@ -95,3 +97,14 @@ def test_a_folder_that_holds_something_else_shows_at_once(tmp_path: Path) -> Non
     (tmp_path / "train-000001").mkdir()
     with pytest.raises(BadInput, match="no finished clip"):
         world_accuracy([ClipConfig(seed=1)], tmp_path)
+
+
+def test_landmarks_cost_nothing_where_they_are_right_and_their_error_where_not(clip: TabletopClip) -> None:
+    hand, K_px = clip.truth.hand("right"), clip.truth.camera.K_px
+    pixels = project(K_px, hand.joints_cam)
+    used = hand.is_valid & np.isfinite(pixels).all(axis=(1, 2))
+    np.testing.assert_allclose(landmark_floor(pixels, hand, K_px), 0.0, atol=1e-9)
+    off = pixels.copy()
+    off[:, 1:, 0] += 4.0  # all but the wrist, four pixels to the right
+    expected = 20 / 21 * 4.0 / K_px[0, 0] * hand.joints_cam[used][:, 1:, 2].mean(axis=1)
+    np.testing.assert_allclose(landmark_floor(off, hand, K_px), expected, rtol=1e-9)

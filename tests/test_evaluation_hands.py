@@ -8,7 +8,7 @@ from reconstruction_motions import K_PX, hand_motion
 from scipy.spatial.transform import Rotation
 
 from vitra_lib.core.errors import BadInput
-from vitra_lib.evaluation.hands import HandErrors, detection_rates, hand_errors, procrustes, summarise
+from vitra_lib.evaluation.hands import HandErrors, detection_rates, hand_errors, procrustes, rank_correlation, summarise
 from vitra_lib.geometry.cameras import project
 from vitra_lib.geometry.rotations import exp
 
@@ -96,3 +96,18 @@ def test_rates_count_found_swapped_and_false_hands():
     assert total.visible == 40 and total.tracks == counts.tracks + 2
     nothing = detection_rates(np.full_like(truth, np.nan), truth, visible)
     assert nothing.found_rate == 0 and nothing.estimates == 0 and np.isnan(nothing.track_identity_rate)
+
+
+def test_rank_correlation_sees_order_alone():
+    error = np.array([1.0, 2.0, 4.0, 8.0, np.nan])
+    assert rank_correlation(1 / error, error) == pytest.approx(-1.0)
+    assert rank_correlation(np.exp(error), error) == pytest.approx(1.0)
+    mixed = rank_correlation(np.array([1.0, 2.0, 4.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert mixed == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
+    assert np.isnan(rank_correlation(np.ones(5), error)) and np.isnan(rank_correlation(error[:2], error[:2]))
+
+
+def test_confidence_travels_with_the_errors():
+    _, truth = hand_motion(0, 6)
+    doubtful = replace(truth, confidence=np.linspace(0, 1, 6), is_valid=np.arange(6) % 2 == 0)
+    np.testing.assert_allclose(hand_errors(doubtful, truth).confidence, [0.0, 0.4, 0.8])

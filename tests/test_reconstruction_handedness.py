@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vitra_lib.core.errors import BadInput
 from vitra_lib.reconstruction.handedness import _layers, features, log_odds, mirrored, relabel
 from vitra_lib.reconstruction.handedness_training import load
-from vitra_lib.core.errors import BadInput
 from vitra_lib.reconstruction.identity import Sighting
 
 HELD_OUT = Path(__file__).parent / "data" / "handedness_heldout.npz"

@@ -97,9 +97,10 @@ def test_an_upright_phone_video_and_uneven_times(video: Path, tmp_path: Path) ->
 
     path = tmp_path / "phone.mp4"
     ticks = np.cumsum([0, *([3, 2, 4] * 7)])
-    with VideoReader(video) as reader, Mp4Encoder(
-        path, EncoderConfig(HEIGHT, WIDTH, Fraction(1, 90), Fraction(30))
-    ) as encoder:
+    with (
+        VideoReader(video) as reader,
+        Mp4Encoder(path, EncoderConfig(HEIGHT, WIDTH, Fraction(1, 90), Fraction(30))) as encoder,
+    ):
         for frame, pts in zip(reader.frames(20, 20 + len(ticks)), ticks, strict=True):
             encoder.write(np.ascontiguousarray(np.rot90(frame.image)), int(pts), 3)  # turned left as stored
     turn_clockwise(path, 1)
@@ -172,5 +173,3 @@ def test_an_output_that_cannot_be_written_is_found_beforehand(tmp_path: Path) ->
             check_folder(folder)
     check_folder(tmp_path / "a" / "b")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-

@@ -161,7 +161,7 @@ def test_transcode_is_deterministic_and_may_replace_its_source(tmp_path):
 
 
 def test_the_same_frames_give_the_same_bytes_whatever_the_process_did_before(tmp_path):
-    """Memory that earlier work left behind must not reach the encoder (x264's lookahead let it: 6 of 40 files differed)."""
+    """Memory that earlier work left behind must not reach the encoder (x264's lookahead let it: 6 files of 40)."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
     scene = np.repeat(np.repeat(small, 10, axis=0), 10, axis=1)

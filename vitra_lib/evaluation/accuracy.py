@@ -11,19 +11,28 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from vitra_lib.contracts import HandTrack, Reconstruction, Segment
+from vitra_lib.contracts import HandTrack, Reconstruction, Segment, Segmentation
 from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.core.errors import RefusedClip
 from vitra_lib.episodes import Episode, read_official
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries, score_boundaries
-from vitra_lib.evaluation.hands import DetectionRates, HandErrors, detection_rates, hand_errors, summarise
+from vitra_lib.evaluation.hands import (
+    DetectionRates,
+    HandErrors,
+    detection_rates,
+    hand_errors,
+    mean_joint_error,
+    rank_correlation,
+    summarise,
+)
 from vitra_lib.evaluation.trajectories import path_errors, rotation_errors
-from vitra_lib.geometry.cameras import project
+from vitra_lib.geometry.cameras import project, rays
 from vitra_lib.reconstruction.backends import ReconstructConfig
 from vitra_lib.reconstruction.reconstruct import reconstruct
+from vitra_lib.reconstruction.tracker import track_hands
 from vitra_lib.segmentation import segment
 from vitra_lib.tabletop.clip import TabletopClip
-from vitra_lib.video import probe
+from vitra_lib.video import VideoReader, probe
 
 TOLERANCE_FRAMES = 5
 
@@ -85,8 +94,8 @@ def score_world_clip(clip: TabletopClip, estimate: Reconstruction) -> ClipScore:
         ate_m=path.ate_m,
         rotation_rad=float(np.median(turned)),
         scale=1.0 / path.alignment.scale if path.alignment.scale > 0 and not truth.camera.is_static else float("nan"),
-        from_truth=boundary_score(clip, segment(truth).segments),
-        from_reconstruction=boundary_score(clip, segment(estimate).segments),
+        from_truth=boundary_score(clip, segment(truth)),
+        from_reconstruction=boundary_score(clip, segment(estimate)),
     )
 
 
@@ -100,19 +109,19 @@ def score_refused_clip(clip: TabletopClip, refusal: str) -> ClipScore:
         ate_m=nan,
         rotation_rad=nan,
         scale=nan,
-        from_truth=boundary_score(clip, segment(clip.truth).segments),
+        from_truth=boundary_score(clip, segment(clip.truth)),
         from_reconstruction=boundary_score(clip, ()),
         refusal=refusal,
     )
 
 
-def boundary_score(clip: TabletopClip, segments: Sequence[Segment]) -> BoundaryScore:
-    """Boundaries of segments against the true ones, both hands; only where the true hand is in view."""
+def boundary_score(clip: TabletopClip, found: Segmentation | Sequence[Segment]) -> BoundaryScore:
+    """Predicted boundaries against the true ones, both hands; only where the true hand is in view."""
     total = BoundaryScore(0, 0, 0)
     for side in SIDES:
         in_view = clip.truth.hand(side).is_valid
         if in_view.any():
-            predicted = _while_in_view(inner_boundaries(segments, side), in_view)
+            predicted = _while_in_view(inner_boundaries(found, side), in_view)
             true = _while_in_view(inner_boundaries(clip.segments, side), in_view)
             total = total + score_boundaries(predicted, true, TOLERANCE_FRAMES)
     return total
@@ -165,6 +174,7 @@ def pool(scores: Sequence[ClipScore]) -> tuple[Figure, ...]:
         _median("wrist position in camera", errors.wrist_m * 100, "cm", clip),
         _median("wrist rotation", np.rad2deg(errors.rotation_rad), "deg", clip),
         _median("root-aligned joints", errors.root_aligned_m * 1000, "mm", clip),
+        _belief(errors),
         Figure("boundary F1 at 5 frames, truth tracks", truth_f1.f1, "ratio", truth_f1.true),
         Figure("boundary F1 at 5 frames, reconstructed tracks", own_f1.f1, "ratio", own_f1.true),
     )
@@ -173,6 +183,12 @@ def pool(scores: Sequence[ClipScore]) -> tuple[Figure, ...]:
 def _median(name: str, values: np.ndarray, unit: str, clip: np.ndarray | None) -> Figure:
     summary = summarise(np.asarray(values, float), clip)
     return Figure(name, summary.median, unit, summary.n, summary.ci95)
+
+
+def _belief(errors: HandErrors) -> Figure:
+    """Whether confidence tells good frames from bad ones: -1 = always, 0 = not at all."""
+    value = rank_correlation(errors.confidence, errors.joints_m)
+    return Figure("confidence against joint error (Spearman)", value, "ratio", len(errors.frames))
 
 
 def official_accuracy(video: Path, annotation: Path, side: Side = "right", given_K: bool = True) -> tuple[Figure, ...]:
@@ -190,12 +206,13 @@ def official_accuracy(video: Path, annotation: Path, side: Side = "right", given
     episode = read_official(annotation, probe(video).fps)
     config = ReconstructConfig(hfov_rad=float(episode.fov_rad[0]) if given_K else None)
     estimate = reconstruct(video, config)
-    reference = _track(episode, side)
+    reference = official_track(episode, side)
     errors = hand_errors(estimate.hand(side), reference)
     path = path_errors(estimate.camera.T_world_cam, episode.T_world_cam, is_compared=estimate.camera.is_valid)
     turn = rotation_errors(estimate.camera.T_world_cam, episode.T_world_cam, estimate.camera.is_valid)
     other: Side = "left" if side == "right" else "right"
     found = estimate.hand(side).is_observed & estimate.hand(side).is_valid
+    floor = landmark_floor(_landmarks(video, side), reference, estimate.camera.K_px)
     focal = estimate.camera.K_px[0, 0] / estimate.camera.width_px * 2 * np.tan(episode.fov_rad[0] / 2)
     return (
         Figure(f"{side} hand found", float(found.sum()), "frames", len(episode)),
@@ -203,6 +220,8 @@ def official_accuracy(video: Path, annotation: Path, side: Side = "right", given
         _median("wrist position in camera", errors.wrist_m * 100, "cm", None),
         _median("wrist rotation", np.rad2deg(errors.rotation_rad), "deg", None),
         _median("root-aligned joints", errors.root_aligned_m * 1000, "mm", None),
+        _median("root-aligned joints, landmarks alone at official depths", floor * 1000, "mm", None),
+        _belief(errors),
         Figure("camera path after similarity alignment (ATE)", path.ate_m * 100, "cm", len(path.position_m)),
         _median("camera rotation", np.rad2deg(turn), "deg", None),
         Figure("metric scale of the path, ours over official", 1.0 / path.alignment.scale, "ratio", len(episode)),
@@ -210,7 +229,29 @@ def official_accuracy(video: Path, annotation: Path, side: Side = "right", given
     )
 
 
-def _track(episode: Episode, side: Side) -> HandTrack:
+def landmark_floor(
+    keypoints_px: Float[np.ndarray, "time 21 2"], reference: HandTrack, K_px: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, " frames"]:
+    """Root-aligned joint error [m] of landmarks that are given the reference's depths: what the tracker's landmarks
+    cost by themselves, whatever lifts them. Frames without either are left out.
+
+    Args:
+        keypoints_px: landmarks [px], NaN where not seen.
+        reference: the hand they belong to.
+        K_px: intrinsics of the picture.
+    """
+    used = reference.is_valid & np.isfinite(keypoints_px).all(axis=(1, 2))
+    joints = reference.joints_cam[used]
+    placed = rays(K_px, keypoints_px[used]) * joints[..., 2:]
+    return mean_joint_error(placed - placed[:, :1], joints - joints[:, :1])
+
+
+def _landmarks(video: Path, side: Side) -> Float[np.ndarray, "time 21 2"]:
+    with VideoReader(video) as reader:
+        return track_hands([frame.image for frame in reader.frames()], reader.info.fps)[side].keypoints_px
+
+
+def official_track(episode: Episode, side: Side) -> HandTrack:
     """An annotated hand as a track in the camera of each frame."""
     hand = episode.hand(side)
     return HandTrack(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 
 from vitra_lib.contracts.hand_track import HandTrack
 from vitra_lib.core.errors import BadInput
@@ -29,6 +30,7 @@ class HandErrors:
         joints_m: (n,) mean over the 21 joints of the distance in the camera (MPJPE) [m].
         root_aligned_m: (n,) the same after moving the wrists together [m].
         pa_m: (n,) the same after the best similarity (PA-MPJPE) [m].
+        confidence: (n,) how sure the estimate said it was, in [0, 1].
     """
 
     frames: Int[np.ndarray, " n"]
@@ -38,6 +40,7 @@ class HandErrors:
     joints_m: Float[np.ndarray, " n"]
     root_aligned_m: Float[np.ndarray, " n"]
     pa_m: Float[np.ndarray, " n"]
+    confidence: Float[np.ndarray, " n"]
 
     @classmethod
     def concatenated(cls, parts: "list[HandErrors]") -> "HandErrors":
@@ -133,7 +136,24 @@ def hand_errors(
         joints_m=mean_joint_error(ours, theirs),
         root_aligned_m=mean_joint_error(ours - ours[:, :1], theirs - theirs[:, :1]),
         pa_m=mean_joint_error(procrustes(ours, theirs), theirs),
+        confidence=estimate.confidence[frames],
     )
+
+
+def rank_correlation(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
+    """Spearman's correlation: do two figures put the frames into the same (1) or the opposite (-1) order?
+
+    NaN with fewer than three frames where both are known, or where one of them never changes.
+    """
+    from scipy.stats import rankdata
+
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.sum() < 3:
+        return float("nan")
+    x, y = rankdata(a[known]), rankdata(b[known])
+    x, y = x - x.mean(), y - y.mean()
+    length = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / length if length > 0 else float("nan")
 
 
 def mean_joint_error(
@@ -226,3 +246,16 @@ def summarise(
     medians = [np.median(np.concatenate([parts[i] for i in pick])) for pick in picks]
     low, high = np.percentile(medians, [2.5, 97.5])
     return Summary(float(np.median(values)), float(values.mean()), len(values), (float(low), float(high)))
+
+
+def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
+    """Rank correlation of two figures of the same frames; frames in which one is not finite are left out.
+
+    Returns:
+        In [-1, 1]; NaN of fewer than 3 frames, or where one of the two never changes.
+    """
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = a[both], b[both]
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
-from vitra_lib.contracts import Reconstruction, Segment
+from vitra_lib.contracts import Reconstruction, Segment, Segmentation
 from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.evaluation.accuracy import boundary_score, score_world_clip
 from vitra_lib.evaluation.boundaries import BoundaryScore, inner_boundaries
@@ -91,14 +91,14 @@ def wrist_errors(
     return np.linalg.norm(joints_cam[:, 0] - clip.truth.hand(side).joints_cam[:, 0], axis=-1)
 
 
-def clip_boundaries(clip: TabletopClip | None, segments: Sequence[Segment]) -> BoundaryScore:
-    """Boundaries of segments against the true ones; no boundary at all where there is no truth."""
-    return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, segments)
+def clip_boundaries(clip: TabletopClip | None, found: Segmentation | Sequence[Segment]) -> BoundaryScore:
+    """Predicted boundaries against the true ones; no boundary at all where there is no truth."""
+    return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, found)
 
 
 def boundaries_on_truth(clip: TabletopClip | None) -> BoundaryScore:
     """What the default rule scores on the true tracks: the share of its errors that no reconstruction can mend."""
-    return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, segment(clip.truth).segments)
+    return BoundaryScore(0, 0, 0) if clip is None else boundary_score(clip, segment(clip.truth))
 
 
 def true_joints_cam(clip: TabletopClip | None, side: Side, time: int) -> Float[np.ndarray, "time 21 3"]:

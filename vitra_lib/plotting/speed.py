@@ -47,9 +47,7 @@ def plot_segments(segments: Sequence[Segment], times_s: Float[np.ndarray, " time
     """Segments of both hands as bars over time."""
     ax = ax or new_axes(7.5, 1.6)
     for row, side in enumerate(SIDES):
-        bars = [
-            (times_s[s.start], _end(times_s, s.stop) - times_s[s.start]) for s in segments if s.side == side
-        ]
+        bars = [(times_s[s.start], _end(times_s, s.stop) - times_s[s.start]) for s in segments if s.side == side]
         ax.broken_barh(bars, (row - 0.35, 0.7), facecolor=colour_of(side), edgecolor="white", linewidth=1.5)
     ax.set_yticks(range(len(SIDES)), SIDES)
     ax.set_ylim(-0.6, len(SIDES) - 0.4)

@@ -1,6 +1,7 @@
 """One look at a whole reconstruction: where things went, when and how surely each hand was known, how fast it was."""
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -29,6 +30,32 @@ def plot_confidence(reconstruction: Reconstruction, ax: Axes | None = None) -> A
     ax.set_xlabel("time [s]")
     ax.set_ylabel("confidence [0 to 1]")
     ax.legend(loc="upper right", ncols=2)
+    return ax
+
+
+def plot_confidence_against_error(
+    confidence: Float[np.ndarray, " frames"], error_m: Float[np.ndarray, " frames"], ax: Axes | None = None
+) -> Axes:
+    """Each frame's confidence and true error, with the median error of ten groups of equal size.
+
+    Args:
+        confidence: in [0, 1].
+        error_m: distance of the wrist from the true one [m]; frames without truth (NaN) are left out.
+        ax: axes to draw on.
+    """
+    ax = ax or new_axes(6.0, 3.2)
+    known = np.isfinite(error_m) & np.isfinite(confidence)
+    x, y = confidence[known], 100 * error_m[known]
+    ax.plot(x, y, ".", color=colour_of("ours"), markersize=3, alpha=0.4, label="one frame")
+    groups = [g for g in np.array_split(np.argsort(x, kind="stable"), 10) if len(g)]
+    middle = [(np.median(x[g]), np.median(y[g])) for g in groups]
+    if middle:
+        black = colour_of("truth")
+        ax.plot(*np.array(middle).T, "o-", color=black, markersize=4, linewidth=1.2, label="median of a tenth")
+        ax.legend(loc="best")
+    ax.set_xlabel("confidence [0 to 1]")
+    ax.set_ylabel("true wrist error [cm]")
+    ax.set_ylim(bottom=0)
     return ax
 
 
