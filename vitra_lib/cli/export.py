@@ -23,14 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prefix",
         help="replace the episodes' prefix; the official loader knows Ego4D, EgoExo4D, epic, somethingsomethingv2",
     )
-    parser.add_argument("--name", help="dataset folder (default: the official one of the prefix, else the prefix)")
+    parser.add_argument("--anonymise", action="store_true", help="make detected faces unrecognisable in the videos")
+    parser.add_argument(
+        "--name", help="dataset folder (default: where they came from, or the official one of the prefix)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Export and say what was written."""
     from vitra_lib.episodes import EpisodeStore, ExportConfig, export_vitra_1m
 
-    config = ExportConfig(layout=args.layout, prefix=args.prefix, dataset=args.name)
+    config = ExportConfig(layout=args.layout, prefix=args.prefix, dataset=args.name, anonymise=args.anonymise)
     counts = export_vitra_1m(EpisodeStore.open(args.dataset), args.out, config, progress=True)
     print(f"{args.out}: {counts['episodes']} episodes, {counts['frames']} frames, {counts['videos']} videos")
     return 0

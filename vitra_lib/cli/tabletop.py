@@ -1,4 +1,4 @@
-"""`vitra tabletop render`: clips of the synthetic world with everything known."""
+"""`vitra tabletop`: clips of the synthetic world with everything known, and data sets of its episodes."""
 
 import argparse
 from pathlib import Path
@@ -22,6 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--hands", default="any", help="right, left, both, or any (in turn, by seed)")
     render.add_argument("--camera", default="moving", help="moving or static")
     render.add_argument("--fov", default="60-100", help="MIN-MAX of the horizontal field of view [deg]")
+    episodes = actions.add_parser("episodes", help="draw a data set of episodes, with true hands, camera and captions")
+    episodes.add_argument("--count", type=int, default=240, help="number of episodes")
+    episodes.add_argument("--seed", type=int, default=0, help="seed of the first clip; other seeds are other scenes")
+    episodes.add_argument("--split", default="train", help="train, unseen-texture, unseen-object or unseen-category")
+    episodes.add_argument("--skills", default="reach", help="actions that become episodes, comma-separated")
+    episodes.add_argument("--objects", type=int, default=2, help="things that the hand may use, 2 to 8")
+    episodes.add_argument("--out", type=Path, required=True, help="folder of the data set; must not exist")
+    episodes.add_argument("--workers", type=int, default=1, help="processes; the result does not depend on it")
     sample = actions.add_parser("sample", help="draw the clip of data/sample again")
     sample.add_argument("--out", type=Path, required=True, help="folder for sample.mp4, truth.npz and truth.json")
 
@@ -32,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from vitra_lib.tabletop.config import ClipConfig
     from vitra_lib.tabletop.rendering import clip_configs, render_batch, render_sample
 
+    if args.action == "episodes":
+        return _episodes(args)
     if args.action == "sample":
         clip = render_sample(args.out, progress=True)
         print(args.out / clip.truth.video_name)
@@ -57,4 +67,18 @@ def run(args: argparse.Namespace) -> int:
     folders = render_batch(clip_configs(first, args.clips, args.hands), args.out, args.workers, progress=True)
     for folder in folders:
         print(folder)
+    return 0
+
+
+def _episodes(args: argparse.Namespace) -> int:
+    """Draw a data set of small, short episodes."""
+    from dataclasses import replace
+
+    from vitra_lib.pipeline.world_episodes import WorldEpisodesConfig, build_world_episodes
+
+    config = WorldEpisodesConfig.tiny(args.count, args.seed, args.split)
+    skills = tuple(word.strip() for word in args.skills.split(","))
+    config = replace(config, skills=skills, clip=replace(config.clip, objects=args.objects))
+    store = build_world_episodes(config, args.out, args.workers, progress=True)
+    print(f"{args.out}: {len(store)} episodes, {store.total_frames} frames")
     return 0

@@ -3,11 +3,12 @@
 from vitra_lib.episodes.build import EpisodeConfig, build_episodes
 from vitra_lib.episodes.episode import Episode, EpisodeCaption, EpisodeHand
 from vitra_lib.episodes.footage import Footage, FootageConfig, prepare_footage
-from vitra_lib.episodes.state_action import action_chunk, replay_wrist, state, step_actions
+from vitra_lib.episodes.state_action import state, step_actions
 from vitra_lib.episodes.store import EpisodeStore
 from vitra_lib.episodes.vitra_1m import from_official, official_bytes, read_official, to_official
 from vitra_lib.episodes.vitra_1m_export import ExportConfig, export_vitra_1m
 from vitra_lib.episodes.vitra_1m_import import ImportConfig, find_annotations, import_vitra_1m
+from vitra_lib.episodes.vitra_1m_index import EpisodeIndex, open_vitra_1m
 from vitra_lib.episodes.writer import EpisodeWriter
 
 __all__ = [
@@ -15,22 +16,22 @@ __all__ = [
     "EpisodeCaption",
     "EpisodeConfig",
     "EpisodeHand",
+    "EpisodeIndex",
     "EpisodeStore",
     "EpisodeWriter",
     "ExportConfig",
     "Footage",
     "FootageConfig",
     "ImportConfig",
-    "action_chunk",
     "build_episodes",
     "export_vitra_1m",
     "find_annotations",
     "from_official",
     "import_vitra_1m",
     "official_bytes",
+    "open_vitra_1m",
     "prepare_footage",
     "read_official",
-    "replay_wrist",
     "state",
     "step_actions",
     "to_official",

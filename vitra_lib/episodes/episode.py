@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from vitra_lib.captioning.instruction import two_hand_instruction
 from vitra_lib.contracts.hand_track import SIDES, Side
 from vitra_lib.core.errors import BadInput
 from vitra_lib.geometry.cameras import fov_from_K
 from vitra_lib.geometry.transforms import apply, invert
-
-NO_INSTRUCTION = "None."
 
 
 @dataclass(frozen=True)
@@ -196,21 +195,16 @@ def _same(a: object, b: object) -> bool:
     return a == b or bool(isinstance(a, float) and np.isnan(a) and np.isnan(b))
 
 
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text.endswith(".") else text + "."
-
-
 def instruction(episode: Episode, frame: int) -> str:
     """Training text at one frame (spec of sample construction, 2.1 and 2.7), original wording only.
 
     The primary hand's first caption holds for the whole episode; the other hand's first caption that covers
     `frame` is used, else "None.".
     """
-    texts = {}
+    texts: dict[Side, str | None] = {}
     for side in SIDES:
         captions = episode.hand(side).captions
         if side != episode.primary_hand:
             captions = tuple(c for c in captions if c.start <= frame < c.stop)
-        texts[side] = _sentence(captions[0].text) if captions else NO_INSTRUCTION
-    return f"Left hand: {texts['left']} Right hand: {texts['right']}"
+        texts[side] = captions[0].text if captions else None
+    return two_hand_instruction(**texts)

@@ -37,6 +37,7 @@ class FootageConfig:
         gop: largest distance between key frames [frames].
         crf: quality of x264, 0 to 51.
         max_piece_s, overlap_s: longest mp4, and what neighbours share, so that every episode fits into one [s].
+        anonymise: make detected faces unrecognisable in the copies.
     """
 
     short_side_px: int = 256
@@ -47,6 +48,7 @@ class FootageConfig:
     crf: int = 20
     max_piece_s: float = 900.0
     overlap_s: float = 60.0
+    anonymise: bool = False
 
     def __post_init__(self) -> None:
         if (self.width_px is None) != (self.height_px is None):
@@ -73,6 +75,7 @@ class Footage:
         frame_count: frames of the source.
         fps, width_px, height_px, gop: of the copy.
         pieces: half-open source-frame interval of each mp4.
+        is_anonymised: whether detected faces were made unrecognisable.
     """
 
     folder: Path
@@ -86,6 +89,7 @@ class Footage:
     height_px: int
     gop: int
     pieces: tuple[tuple[int, int], ...]
+    is_anonymised: bool = False
 
     def path(self, piece: int) -> Path:
         """File of one piece."""
@@ -143,14 +147,30 @@ def prepare_footage(
     folder = Path(folder)
     if folder.exists():
         raise BadInput(f"{folder} exists already.")
+    files = [Path(file) for file in files]
     with atomic_folder(folder) as partial, ExitStack() as stack:
+        shown = [_anonymised(file, partial, n, progress) for n, file in enumerate(files)] if config.anonymise else files
         readers = [
-            stack.enter_context(VideoReader(file, config.short_side_px, MAX_TRANSCODED_PIXELS)) for file in files
+            stack.enter_context(VideoReader(file, config.short_side_px, MAX_TRANSCODED_PIXELS)) for file in shown
         ]
-        footage = _plan(readers, [Path(file) for file in files], partial, config)
+        footage = _plan(readers, files, partial, config)
         _encode(readers, footage, config, progress)
         footage._save()
+        for file in set(shown) - set(files):
+            file.unlink()
     return Footage.load(folder)
+
+
+def _anonymised(file: Path, folder: Path, number: int, progress: bool) -> Path:
+    """A copy, frame by frame, in which detected faces are unrecognisable."""
+    from vitra_lib.video.anonymise import anonymise_video
+
+    target = folder / f"anonymised-{number}.mp4"
+    anonymise_video(file, target, progress=progress)
+    with VideoReader(file) as before, VideoReader(target) as after:
+        if len(before) != len(after):
+            raise BadInput(f"Anonymising {file.name} gave {len(after)} of {len(before)} frames: transcode it first.")
+    return target
 
 
 def _plan(readers: list[VideoReader], files: list[Path], folder: Path, config: FootageConfig) -> Footage:
@@ -173,6 +193,7 @@ def _plan(readers: list[VideoReader], files: list[Path], folder: Path, config: F
         height_px=height,
         gop=config.gop,
         pieces=plan_pieces(count, fps, config),
+        is_anonymised=config.anonymise,
     )
 
 

@@ -1,4 +1,4 @@
-"""The files that LeRobot v3.0 reads besides data and video: info, tasks, the episode table and the dataset card."""
+"""The files that LeRobot v3.0 reads besides data and video: info, tasks and the episode table."""
 
 import json
 from pathlib import Path
@@ -15,6 +15,18 @@ _STATISTICS = ("min", "max", "mean", "std", "count", *QUANTILES)
 _IMAGE = pa.list_(pa.list_(pa.list_(pa.float64())))
 
 
+def _is_whole(feature: str, name: str) -> bool:
+    """Counts, and the extremes of counters, are whole numbers."""
+    is_counter = feature != VIDEO_KEY and FRAME_FEATURES[feature][0] == "int64"
+    return name == "count" or (is_counter and name in ("min", "max"))
+
+
+def statistics_entry(feature: str, block: Moments) -> dict[str, list]:
+    """The entry of meta/stats.json, and of an episode's row, for one feature."""
+    values = block.lerobot((3, 1, 1) if feature == VIDEO_KEY else (-1,))
+    return {name: [int(v) for v in value] if _is_whole(feature, name) else value for name, value in values.items()}
+
+
 def _episode_schema() -> pa.Schema:
     fields = [("episode_index", pa.int64()), ("tasks", pa.list_(pa.string())), ("length", pa.int64())]
     fields += [("dataset_from_index", pa.int64()), ("dataset_to_index", pa.int64())]
@@ -24,7 +36,7 @@ def _episode_schema() -> pa.Schema:
     for feature in (VIDEO_KEY, *STATISTICS_FEATURES):
         for name in _STATISTICS:
             values = _IMAGE if feature == VIDEO_KEY else pa.list_(pa.float64())
-            fields.append((f"stats/{feature}/{name}", pa.list_(pa.int64()) if name == "count" else values))
+            fields.append((f"stats/{feature}/{name}", pa.list_(pa.int64()) if _is_whole(feature, name) else values))
     fields += [("meta/episodes/chunk_index", pa.int64()), ("meta/episodes/file_index", pa.int64())]
     return pa.schema(fields)
 
@@ -62,7 +74,7 @@ def episode_row(
         "meta/episodes/file_index": file,
     }
     for feature, block in moments.items():
-        values = block.lerobot((3, 1, 1) if feature == VIDEO_KEY else (-1,))
+        values = statistics_entry(feature, block)
         row |= {f"stats/{feature}/{name}": values[name] for name in _STATISTICS}
     return row
 
@@ -105,39 +117,3 @@ def read_tasks(root: Path) -> dict[str, int]:
     """Inverse of `write_tasks`."""
     table = pq.read_table(root / "meta/tasks.parquet")
     return dict(zip(table.column(1).to_pylist(), table.column(0).to_pylist(), strict=True))
-
-
-def readme(info: dict, videos: int, prefixes: set[str]) -> str:
-    """The dataset card; the same dataset has the same card."""
-    lines = [f"| `{name}` | {dtype} | {length} |" for name, (dtype, length, _) in FRAME_FEATURES.items()]
-    return f"""---
-task_categories:
-- robotics
-tags:
-- LeRobot
-- vitra-lab
-configs:
-- config_name: default
-  data_files: data/*/*.parquet
----
-
-# Hand-action episodes
-
-A LeRobot {info["codebase_version"]} dataset of human hand actions:
-{info["total_episodes"]} episodes, {info["total_frames"]} frames, {info["total_tasks"]} instructions,
-{videos} source videos ({", ".join(sorted(prefixes))}), {info["fps"]} frames/s nominal.
-The licence is that of the source videos.
-
-- `observation.state` (122): per hand, left first, wrist position [m] and static-xyz Euler angles [rad] in the camera of
-  the frame, 45 finger angles [rad], 10 shape values. `action` (102): per hand the wrist's step to the next frame in
-  the camera of this frame, and the finger angles of the next frame. Both are zero where `mask_state` / `mask_action`
-  is False, and their statistics count valid entries only.
-- `T_cam_world` maps points in the world to the camera (4x4, row by row); `left_*` and `right_*` are MANO-layout labels
-  in the world, finger rotations of both hands in the right-hand convention.
-- `source_frame` and `time_s` are the frame's number and true time in the source video; `timestamp` is nominal.
-- Overlapping episodes share one mp4. Captions, paraphrases, intrinsics and provenance are in `meta/vitra/labels`.
-
-| column | type | length |
-|---|---|---|
-{chr(10).join(lines)}
-"""

@@ -16,6 +16,7 @@ class NamingRule:
         video_root: folder of the videos inside the official "Video" folder.
         extension: of an undivided video.
         part_extension: of the parts of a divided one.
+        licence: terms of the source videos, in a few words.
     """
 
     prefix: str
@@ -23,15 +24,21 @@ class NamingRule:
     video_root: str
     extension: str = ".mp4"
     part_extension: str = ".mp4"
+    licence: str = "those of the source videos, which this kit doesn't know"
 
+
+_EGO4D = "Ego4D licence agreement, signed with its consortium (ego4d-data.org)"
+_EGOEXO4D = "Ego-Exo4D licence agreement, signed with its consortium (ego-exo4d-data.org)"
+_EPIC = "CC BY-NC 4.0 (epic-kitchens.github.io)"
+_SSV2 = "Something-Something V2 research agreement with Qualcomm, non-commercial"
 
 RULES = {
     rule.prefix: rule
     for rule in (
-        NamingRule("Ego4D", ("ego4d_cooking_and_cleaning", "ego4d_other"), "Ego4D_root"),
-        NamingRule("EgoExo4D", ("egoexo4d",), "EgoExo4D_root"),
-        NamingRule("epic", ("epic",), "Epic-Kitchen_root", ".MP4"),
-        NamingRule("somethingsomethingv2", ("ssv2",), "Somethingsomething-v2_root", ".webm"),
+        NamingRule("Ego4D", ("ego4d_cooking_and_cleaning", "ego4d_other"), "Ego4D_root", licence=_EGO4D),
+        NamingRule("EgoExo4D", ("egoexo4d",), "EgoExo4D_root", licence=_EGOEXO4D),
+        NamingRule("epic", ("epic",), "Epic-Kitchen_root", ".MP4", licence=_EPIC),
+        NamingRule("somethingsomethingv2", ("ssv2",), "Somethingsomething-v2_root", ".webm", licence=_SSV2),
     )
 }
 

@@ -62,7 +62,7 @@ class ShardWriter:
         path = self._staging.root / shard_path(self._folder, number)
         with pq.ParquetFile(path) as old:
             for group in range(old.num_row_groups):
-                self.add(old.read_row_group(group))
+                self.add(old.read_row_group(group).cast(self._schema))
 
     def add(self, table: pa.Table) -> tuple[int, int, int]:
         """Append rows; returns (chunk, file, row group) where they are."""

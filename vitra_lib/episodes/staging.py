@@ -120,4 +120,3 @@ def recover(root: Path) -> None:
         journal.unlink(missing_ok=True)
     except OSError as error:
         raise WriteFailed(f"{root} holds an interrupted change that can't be finished: {error.strerror}.") from error
-

@@ -1,21 +1,52 @@
-"""State (122) and step action (102) of an episode, and their inverse (spec of sample construction, 2.2 and 2.3).
+"""The numbers of one hand in a state and in a step, and both for every frame of an episode (spec of the sample).
 
 Per hand a state is [t_cam (3), euler(R_cam) (3), finger euler (45), betas (10)] = 61, in the camera of its frame.
 Per hand a step is [dt (3), euler(dR) (3), absolute finger euler of the NEXT frame (45)] = 51, where, in the axes of
 one anchor camera, dt = t[k+1] - t[k] and dR = R[k+1] R[k]^T. Left comes first. Euler angles are static-axes xyz.
-What is masked is zero.
+What is masked is zero. Windows of steps, and their inverse, are in `vitra_lib.dataset`.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from vitra_lib.contracts.hand_track import SIDES, Side
-from vitra_lib.core.errors import BadInput
+from vitra_lib.contracts.hand_track import SIDES
 from vitra_lib.episodes.episode import Episode
-from vitra_lib.geometry.rotations import euler_xyz, from_euler_xyz
+from vitra_lib.geometry.rotations import euler_xyz
 
 STATE_PER_HAND, ACTION_PER_HAND = 61, 51
 STATE_DIM, ACTION_DIM = 2 * STATE_PER_HAND, 2 * ACTION_PER_HAND
+
+
+def hand_state(
+    R: Float[np.ndarray, "*batch 3 3"],
+    t_m: Float[np.ndarray, "*batch 3"],
+    fingers: Float[np.ndarray, "*batch fingers"],
+    betas: Float[np.ndarray, "*batch 10"],
+) -> Float[np.ndarray, "*batch state"]:
+    """The state of one hand: [t, euler(R), fingers, betas].
+
+    Args:
+        R, t_m: wrist pose in one camera [m].
+        fingers: 45 Euler angles [rad] or 63 coordinates [m].
+        betas: hand shape.
+    """
+    return np.concatenate([t_m, euler_xyz(R), fingers, betas], axis=-1)
+
+
+def hand_step(
+    R_now: Float[np.ndarray, "*#batch 3 3"],
+    R_next: Float[np.ndarray, "*#batch 3 3"],
+    dt_m: Float[np.ndarray, "*batch 3"],
+    fingers: Float[np.ndarray, "*batch fingers"],
+) -> Float[np.ndarray, "*batch step"]:
+    """The step of one hand: [dt, euler(R_next R_now^T), fingers].
+
+    Args:
+        R_now, R_next: wrist rotations in one camera.
+        dt_m: change of the wrist's position in the same camera [m].
+        fingers: 45 Euler angles [rad] or 63 coordinates [m] of the next pose.
+    """
+    return np.concatenate([dt_m, euler_xyz(R_next @ np.swapaxes(R_now, -1, -2)), fingers], axis=-1)
 
 
 def state(episode: Episode) -> tuple[Float[np.ndarray, "time 122"], Bool[np.ndarray, "time 2"]]:
@@ -27,15 +58,13 @@ def state(episode: Episode) -> tuple[Float[np.ndarray, "time 122"], Bool[np.ndar
     values = np.zeros((len(episode), STATE_DIM))
     mask = np.stack([episode.hand(side).is_valid for side in SIDES], axis=1)
     for index, side in enumerate(SIDES):
-        hand = episode.hand(side)
-        valid = hand.is_valid
+        hand, valid = episode.hand(side), mask[:, index]
         if not valid.any():
             continue
         block = values[:, index * STATE_PER_HAND : (index + 1) * STATE_PER_HAND]
-        block[valid, :3] = episode.t_cam_wrist(side)[valid]
-        block[valid, 3:6] = euler_xyz(episode.R_cam_wrist(side)[valid])
-        block[valid, 6:51] = _finger_euler(hand.R_parent_joint[valid])
-        block[valid, 51:] = hand.betas
+        betas = np.broadcast_to(hand.betas, (int(valid.sum()), 10))
+        fingers = _finger_euler(hand.R_parent_joint[valid])
+        block[valid] = hand_state(episode.R_cam_wrist(side)[valid], episode.t_cam_wrist(side)[valid], fingers, betas)
     return values, mask
 
 
@@ -45,70 +74,23 @@ def step_actions(episode: Episode) -> tuple[Float[np.ndarray, "time 102"], Bool[
     Returns:
         (time, 102) and (time, 2) mask; the last frame has no next one and is masked.
     """
-    current = np.arange(len(episode) - 1)
     values = np.zeros((len(episode), ACTION_DIM))
     mask = np.zeros((len(episode), 2), bool)
-    values[:-1], mask[:-1] = _steps(episode, current, episode.T_cam_world[:-1, :3, :3])
-    return values, mask
-
-
-def action_chunk(
-    episode: Episode, frame: int, length: int = 16
-) -> tuple[Float[np.ndarray, "length 102"], Bool[np.ndarray, "length 2"]]:
-    """`length` steps from `frame` on, all in the camera of `frame`; steps past the episode's end are masked."""
-    if not 0 <= frame < len(episode):
-        raise BadInput(f"Episode {episode.name} has frames 0 to {len(episode) - 1}, not {frame}.")
-    current = np.arange(frame, min(frame + length, len(episode) - 1))
-    values = np.zeros((length, ACTION_DIM))
-    mask = np.zeros((length, 2), bool)
-    anchor = episode.T_cam_world[frame, :3, :3]
-    values[: len(current)], mask[: len(current)] = _steps(episode, current, anchor)
-    return values, mask
-
-
-def _steps(
-    episode: Episode, current: np.ndarray, R_cam_world: Float[np.ndarray, "*steps 3 3"]
-) -> tuple[Float[np.ndarray, "steps 102"], Bool[np.ndarray, "steps 2"]]:
-    values = np.zeros((len(current), ACTION_DIM))
-    mask = np.zeros((len(current), 2), bool)
     for index, side in enumerate(SIDES):
         hand = episode.hand(side)
-        valid = hand.is_valid[current] & hand.is_valid[current + 1]
-        mask[:, index] = valid
-        if not valid.any():
+        mask[:-1, index] = hand.is_valid[:-1] & hand.is_valid[1:]
+        now = np.flatnonzero(mask[:, index])
+        if not len(now):
             continue
-        now = current[valid]
-        R_anchor = np.broadcast_to(R_cam_world, (len(current), 3, 3))[valid]
-        dt_world = hand.t_world_wrist[now + 1] - hand.t_world_wrist[now]
-        dR_world = hand.R_world_wrist[now + 1] @ np.swapaxes(hand.R_world_wrist[now], -1, -2)
+        R_cam_world = episode.T_cam_world[now, :3, :3]
         block = values[:, index * ACTION_PER_HAND : (index + 1) * ACTION_PER_HAND]
-        block[valid, :3] = np.einsum("tij,tj->ti", R_anchor, dt_world)
-        block[valid, 3:6] = euler_xyz(R_anchor @ dR_world @ np.swapaxes(R_anchor, -1, -2))
-        block[valid, 6:] = _finger_euler(hand.R_parent_joint[now + 1])
+        block[now] = hand_step(
+            R_cam_world @ hand.R_world_wrist[now],
+            R_cam_world @ hand.R_world_wrist[now + 1],
+            np.einsum("tij,tj->ti", R_cam_world, hand.t_world_wrist[now + 1] - hand.t_world_wrist[now]),
+            _finger_euler(hand.R_parent_joint[now + 1]),
+        )
     return values, mask
-
-
-def replay_wrist(
-    state_vector: Float[np.ndarray, "122"], actions: Float[np.ndarray, "steps 102"], side: Side
-) -> tuple[Float[np.ndarray, "points 3 3"], Float[np.ndarray, "points 3"]]:
-    """Apply steps to a state: t += dt, R = R(dR) R.
-
-    Args:
-        state_vector: state at the anchor frame, in its camera.
-        actions: steps in the camera of the same frame (`action_chunk`), all of them valid for `side`.
-        side: the hand to replay.
-
-    Returns:
-        R_cam_wrist (steps + 1, 3, 3) and t_cam_wrist (steps + 1, 3) [m] in the anchor's camera, the start included.
-    """
-    index = SIDES.index(side)
-    start = state_vector[index * STATE_PER_HAND : (index + 1) * STATE_PER_HAND]
-    steps = actions[:, index * ACTION_PER_HAND : (index + 1) * ACTION_PER_HAND]
-    t = start[:3] + np.concatenate([np.zeros((1, 3)), np.cumsum(steps[:, :3], axis=0)])
-    R = [from_euler_xyz(start[3:6])]
-    for dR in from_euler_xyz(steps[:, 3:6]):
-        R.append(dR @ R[-1])
-    return np.stack(R), t
 
 
 def _finger_euler(R_parent_joint: Float[np.ndarray, "time 15 3 3"]) -> Float[np.ndarray, "time 45"]:

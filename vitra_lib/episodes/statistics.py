@@ -14,6 +14,18 @@ from jaxtyping import Bool, Float
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 
 
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Count, mean and sum of squared deviations from the mean of each component."""
+
+
+def combined(a: Sums, b: Sums) -> Sums:
+    """Count, mean and squared deviations of two disjoint parts together (parallel Welford; Chan, Golub, LeVeque)."""
+    count = a[0] + b[0]
+    share = np.divide(b[0], count, out=np.zeros_like(count), where=count > 0)
+    delta = b[1] - a[1]
+    return count, a[1] + delta * share, a[2] + b[2] + delta**2 * a[0] * share
+
+
 @dataclass(frozen=True)
 class Moments:
     """Running statistics of one feature, component by component.
@@ -55,17 +67,16 @@ class Moments:
 
     def merged(self, other: "Moments") -> "Moments":
         """Statistics of both blocks together."""
-        count = self.count + other.count
+        count, mean, m2 = combined((self.count, self.mean, self.m2), (other.count, other.mean, other.m2))
         share = np.divide(other.count, count, out=np.zeros_like(count), where=count > 0)
-        delta = other.mean - self.mean
         ours, theirs = self.count > 0, other.count > 0
         low = np.where(ours & theirs, np.minimum(self.low, other.low), np.where(theirs, other.low, self.low))
         high = np.where(ours & theirs, np.maximum(self.high, other.high), np.where(theirs, other.high, self.high))
         return Moments(
             rows=self.rows + other.rows,
             count=count,
-            mean=self.mean + delta * share,
-            m2=self.m2 + other.m2 + delta**2 * self.count * share,
+            mean=mean,
+            m2=m2,
             low=low,
             high=high,
             quantiles=self.quantiles + (other.quantiles - self.quantiles) * share,

@@ -12,6 +12,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +25,15 @@ from vitra_lib.episodes.footage import FootageConfig
 from vitra_lib.episodes.schema import CODEBASE_VERSION, STORE_VERSION, VIDEO_KEY, episode_from, lerobot_features
 from vitra_lib.episodes.shards import LABELS_PER_FILE, LABELS_PER_GROUP, shard_path
 from vitra_lib.episodes.staging import recover
+from vitra_lib.episodes.statistics import Moments
 from vitra_lib.video import VideoReader
+
+if TYPE_CHECKING:
+    from vitra_lib.episodes.writer import EpisodeWriter
 
 LABELS = "meta/vitra/labels"
 VIDEOS_TABLE = "meta/vitra/videos.parquet"
+MOMENTS = "meta/vitra/moments.json"
 _OPEN_FILES = 32
 
 
@@ -98,12 +104,17 @@ class EpisodeStore:
 
     def __getitem__(self, index: int) -> Episode:
         """Episode number `index`, labels bit for bit as they were written."""
-        row = self.label(index)
+        label = self.label(index)
+        return episode_from(label, self.frame_rows(label))
+
+    def frame_rows(self, label: dict[str, object]) -> pa.Table:
+        """The per-frame rows (`schema.FRAME_SCHEMA`) of the episode with this label."""
+        row, index = label, label["episode_index"]
         path = f"data/chunk-{row['data_chunk']:03d}/file-{row['data_file']:03d}.parquet"
         frames = self._file(path).read_row_group(row["data_row_group"])
         if frames.num_rows != row["length"] or frames.column("episode_index")[0].as_py() != row["episode_index"]:
             raise BadInput(f"{self.root / path}: row group {row['data_row_group']} is not that of episode {index}.")
-        return episode_from(row, frames)
+        return frames
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[index] for index in range(len(self)))
@@ -134,6 +145,10 @@ class EpisodeStore:
     def videos(self) -> list[dict[str, object]]:
         """One row per mp4 (`writer.VIDEO_SCHEMA`)."""
         return pq.read_table(self.root / VIDEOS_TABLE).to_pylist()
+
+    def moments(self) -> dict[str, Moments]:
+        """Running statistics per column, without loss; meta/stats.json holds what LeRobot asks of them."""
+        return {name: Moments.from_json(values) for name, values in _read_json(self.root, MOMENTS).items()}
 
     def video_path(self, index: int) -> Path:
         """The mp4 that shows episode `index`."""

@@ -17,6 +17,8 @@ from vitra_lib.episodes.schema import VIDEO_KEY
 from vitra_lib.episodes.shards import shard_path
 from vitra_lib.episodes.store import EpisodeStore
 from vitra_lib.episodes.vitra_1m import official_bytes
+from vitra_lib.episodes.vitra_1m_index import ANNOTATIONS, INDEX_FILE
+from vitra_lib.episodes.vitra_1m_statistics import OFFICIAL_STATISTICS, official_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +34,15 @@ class ExportConfig:
             "training": Annotation/{dataset}/… and Video/{root}/, as the official training root.
         prefix: replaces every episode's own prefix. The official loader knows "Ego4D", "EgoExo4D", "epic" and
             "somethingsomethingv2" only, so data of another origin needs one of them to be read by it; None keeps it.
-        dataset: name of the dataset folder; None takes the official one of the prefix, else the prefix itself.
+        dataset: name of the dataset folder; None takes the one that imported episodes came from, else the official one
+            of the prefix, else the prefix itself.
+        anonymise: make detected faces unrecognisable in the written videos, where that wasn't done before.
     """
 
     layout: str = "flat"
     prefix: str | None = None
     dataset: str | None = None
+    anonymise: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -75,18 +80,24 @@ def export_vitra_1m(
     if config.dataset is not None and len(prefixes) > 1:
         raise BadInput(f"One dataset folder can't hold the prefixes {', '.join(sorted(prefixes))}: leave its name out.")
     with atomic_folder(out) as part:
-        frames = _write_episodes(store, part, config, progress)
-        videos = _write_videos(store, part, config, progress)
+        used, frames = _write_episodes(store, part, config, progress)
+        videos = _write_videos(store, part, config, used, progress)
+        _write_statistics(store, part, config, sorted(set().union(*used.values())))
     return {"episodes": len(store), "frames": frames, "videos": videos}
 
 
-def _write_episodes(store: EpisodeStore, out: Path, config: ExportConfig, progress: bool) -> int:
+def _write_episodes(
+    store: EpisodeStore, out: Path, config: ExportConfig, progress: bool
+) -> tuple[dict[tuple[str, str], set[str]], int]:
+    """Write all episodes; returns per video (prefix, name) the annotation folders that use it, and the frame count."""
     index: dict[str, tuple[list[str], list[np.ndarray]]] = {}
+    used: dict[tuple[str, str], set[str]] = {}
     for episode in tqdm(store, total=len(store), unit="episode", disable=not progress):
         episode = renamed(episode, config.prefix)
         _check_principal_point(episode)
-        folder = _annotation_folder(episode.dataset_prefix, config)
-        path = out / folder / "episodic_annotations" / f"{episode.name}.npy"
+        folder = _annotation_folder(episode, config)
+        used.setdefault((episode.dataset_prefix, episode.video_name), set()).add(folder)
+        path = out / folder / ANNOTATIONS / f"{episode.name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(official_bytes(episode))
         names, pairs = index.setdefault(folder, ([], []))
@@ -94,8 +105,8 @@ def _write_episodes(store: EpisodeStore, out: Path, config: ExportConfig, progre
         names.append(episode.name)
     for folder, (names, pairs) in index.items():
         whole = {"index_frame_pair": np.concatenate(pairs), "index_to_episode_id": np.array(names)}
-        np.savez(out / folder / "episode_frame_index.npz", **whole)
-    return sum(len(pair) for _, pairs in index.values() for pair in pairs)
+        np.savez(out / folder / INDEX_FILE, **whole)
+    return used, sum(len(pair) for _, pairs in index.values() for pair in pairs)
 
 
 def renamed(episode: Episode, prefix: str | None) -> Episode:
@@ -115,18 +126,29 @@ def _check_principal_point(episode: Episode) -> None:
         )  # fmt: skip
 
 
-def _annotation_folder(prefix: str, config: ExportConfig) -> str:
-    dataset = config.dataset or next(iter(rule_for(prefix).folders), prefix)
+def _annotation_folder(episode: Episode, config: ExportConfig) -> str:
+    """Where an episode goes: the asked folder, the one that it came from, or the first official one of its prefix."""
+    rule = rule_for(episode.dataset_prefix)
+    came_from = episode.provenance.get("dataset")
+    known = came_from if came_from in rule.folders else next(iter(rule.folders), episode.dataset_prefix)
+    dataset = config.dataset or known
     return dataset if config.layout == "flat" else f"Annotation/{dataset}"
 
 
-def _video_folder(prefix: str, config: ExportConfig) -> str:
-    if config.layout == "flat":
-        return f"{_annotation_folder(prefix, config)}/videos"
-    return f"Video/{rule_for(prefix).video_root}"
+def _write_statistics(store: EpisodeStore, out: Path, config: ExportConfig, folders: list[str]) -> None:
+    """Released statistics as they came; a dataset without any gets those of the whole store."""
+    for folder in map(Path, folders):
+        released = store.root / OFFICIAL_STATISTICS / f"{folder.name}.json"
+        computed = official_statistics(folder.name, store.moments()).encode()
+        in_training = out / folder.parent / "statistics" / f"{folder.name}_angle_statistics.json"
+        path = out / folder / "statistics.json" if config.layout == "flat" else in_training
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(released.read_bytes() if released.is_file() else computed)
 
 
-def _write_videos(store: EpisodeStore, out: Path, config: ExportConfig, progress: bool) -> int:
+def _write_videos(
+    store: EpisodeStore, out: Path, config: ExportConfig, used: dict[tuple[str, str], set[str]], progress: bool
+) -> int:
     videos: dict[tuple[str, str], list[dict]] = {}
     for video in store.videos:
         prefix = config.prefix or video["dataset_prefix"]
@@ -134,14 +156,31 @@ def _write_videos(store: EpisodeStore, out: Path, config: ExportConfig, progress
     for (prefix, name), pieces in tqdm(videos.items(), unit="video", disable=not progress):
         if len({piece["dataset_prefix"] for piece in pieces}) > 1:
             raise BadInput(f"Two videos named {name!r} of different origin can't share the prefix {prefix!r}.")
-        path = out / _video_folder(prefix, config) / f"{name}{rule_for(prefix).extension}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files = [store.root / shard_path(f"videos/{VIDEO_KEY}", p["chunk"] * 1000 + p["file"], "mp4") for p in pieces]
-        if len(files) == 1:
-            shutil.copyfile(files[0], path)
-        else:
-            join_pieces(files, [piece["start"] for piece in pieces], path)
+        shared = [f"Video/{rule_for(prefix).video_root}"]
+        folders = shared if config.layout == "training" else [f"{one}/videos" for one in sorted(used[prefix, name])]
+        for folder in folders:
+            path = out / folder / f"{name}{rule_for(prefix).extension}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_video(store, pieces, path)
+            if config.anonymise and not pieces[0].get("is_anonymised"):
+                _anonymise(path)
     return len(videos)
+
+
+def _write_video(store: EpisodeStore, pieces: list[dict], path: Path) -> None:
+    files = [store.root / shard_path(f"videos/{VIDEO_KEY}", p["chunk"] * 1000 + p["file"], "mp4") for p in pieces]
+    if len(files) == 1:
+        shutil.copyfile(files[0], path)
+    else:
+        join_pieces(files, [piece["start"] for piece in pieces], path)
+
+
+def _anonymise(path: Path) -> None:
+    from vitra_lib.video.anonymise import anonymise_video
+
+    hidden = path.with_name(f"{path.stem}.anonymised.mp4")
+    anonymise_video(path, hidden)
+    hidden.replace(path)
 
 
 def join_pieces(files: list[Path], starts: list[int], target: Path) -> None:

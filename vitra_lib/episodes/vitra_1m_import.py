@@ -1,7 +1,15 @@
-"""The official VITRA-1M folders -> a store (spec of the episode format, 1.1 to 1.6)."""
+"""The official VITRA-1M folders -> a store (spec of the episode format, 1.1 to 1.6).
+
+Videos are taken one after another, each with all its episodes. What is finished is committed into a store inside
+"<out>.work", with a journal of finished videos; a run that was killed goes on after the last of them and ends with the
+same bytes, because appending to a store equals writing it at once. The dataset appears by one rename.
+"""
 
 import dataclasses
 import logging
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -10,21 +18,29 @@ import numpy as np
 from tqdm import tqdm
 
 from vitra_lib.contracts import Rejection
-from vitra_lib.core.errors import BadInput, UnsafePickle
+from vitra_lib.core.errors import BadInput, UnsafePickle, WriteFailed
+from vitra_lib.core.files import write_json
 from vitra_lib.core.pickles import load_npz
+from vitra_lib.episodes.card import CardFacts
 from vitra_lib.episodes.episode import Episode
 from vitra_lib.episodes.footage import FootageConfig
+from vitra_lib.episodes.mismatch import MismatchConfig, find_mismatches
 from vitra_lib.episodes.naming import find_video
 from vitra_lib.episodes.store import EpisodeStore
 from vitra_lib.episodes.vitra_1m import read_official
-from vitra_lib.episodes.writer import EpisodeWriter
+from vitra_lib.episodes.vitra_1m_index import ANNOTATIONS, INDEX_FILE
+from vitra_lib.episodes.vitra_1m_statistics import OFFICIAL_STATISTICS, find_statistics
+from vitra_lib.episodes.vitra_1m_work import ImportWork
 from vitra_lib.video import VideoReader
 from vitra_lib.video.transcode import MAX_TRANSCODED_PIXELS
 
 logger = logging.getLogger(__name__)
 
-INDEX_FILE = "episode_frame_index.npz"
-_ANNOTATIONS = "episodic_annotations"
+REPORT = "meta/vitra/import.json"
+_FACTS = CardFacts(
+    made_by="imported from VITRA-1M",
+    errors=("The authors of VITRA-1M state that roughly 90 % of its labels were good in a manual check.",),
+)
 
 
 @dataclass(frozen=True)
@@ -36,12 +52,14 @@ class AnnotationSet:
         files: its `.npy` files, by name.
         index: its index file, or None.
         videos: a "videos" folder beside it, or None.
+        statistics: its released statistics file, or None.
     """
 
     name: str
     files: tuple[Path, ...]
     index: Path | None
     videos: Path | None
+    statistics: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,17 +68,41 @@ class ImportConfig:
 
     Attributes:
         clip_len: frames per video part, or None when videos are undivided.
-        skip_bad: leave out what can't be imported, with a reason, instead of stopping at it.
+        skip_bad: leave out what can't be imported or doesn't fit its video, with a reason, instead of stopping at it.
         footage: how videos are copied.
+        mismatch: what counts as label and video not belonging together.
+        commit_s: finished videos are committed at least this often; a killed run loses no more than this [s].
     """
 
     clip_len: int | None = None
     skip_bad: bool = False
     footage: FootageConfig = dataclasses.field(default_factory=FootageConfig)
+    mismatch: MismatchConfig = dataclasses.field(default_factory=MismatchConfig)
+    commit_s: float | int = 30.0
 
     def __post_init__(self) -> None:
         if self.clip_len is not None and self.clip_len < 1:
             raise BadInput(f"clip_len is {self.clip_len}: legal are 1 and more frames (2000 is usual).")
+        if self.commit_s < 0:
+            raise BadInput(f"commit_s is {self.commit_s}: legal are 0 s (after every video) and more.")
+
+
+@dataclass(frozen=True)
+class _Video:
+    """The files of a source video that labels ask for.
+
+    Attributes:
+        files: in order.
+        time_s: (frames,) presentation time of every frame [s].
+        fps: mean rate [1/s].
+        width_px, height_px: size of its image.
+    """
+
+    files: tuple[Path, ...]
+    time_s: np.ndarray
+    fps: float
+    width_px: int
+    height_px: int
 
 
 def find_annotations(root: str | Path) -> tuple[AnnotationSet, ...]:
@@ -74,15 +116,15 @@ def find_annotations(root: str | Path) -> tuple[AnnotationSet, ...]:
     root = Path(root)
     if root.is_file():
         return (AnnotationSet(root.stem, (root,), None, None),)
-    folders = [root] if (root / _ANNOTATIONS).is_dir() else []
+    folders = [root] if (root / ANNOTATIONS).is_dir() else []
     for parent in (root, root / "Annotation", root / "Metadata"):
-        folders += sorted(path.parent for path in parent.glob(f"*/{_ANNOTATIONS}") if path.is_dir())
-    found = [_annotation_set(folder, folder / _ANNOTATIONS) for folder in folders]
+        folders += sorted(path.parent for path in parent.glob(f"*/{ANNOTATIONS}") if path.is_dir())
+    found = [_annotation_set(folder, folder / ANNOTATIONS) for folder in folders]
     if not folders:
         found = [_annotation_set(root, root)]
     found = [one for one in found if one.files]
     if not found:
-        raise BadInput(f"No official episodes at {root}: expected .npy files there, or in */{_ANNOTATIONS}.")
+        raise BadInput(f"No official episodes at {root}: expected .npy files there, or in */{ANNOTATIONS}.")
     return tuple(found)
 
 
@@ -93,6 +135,7 @@ def _annotation_set(folder: Path, annotations: Path) -> AnnotationSet:
         files=tuple(sorted(annotations.glob("*.npy"))),
         index=index if index.is_file() else None,
         videos=videos if videos.is_dir() else None,
+        statistics=find_statistics(folder),
     )
 
 
@@ -103,7 +146,7 @@ def import_vitra_1m(
     config: ImportConfig | None = None,
     progress: bool = False,
 ) -> tuple[EpisodeStore, tuple[Rejection, ...]]:
-    """Import official episodes with their videos into a new store, all or nothing.
+    """Import official episodes with their videos into a new store; a run that was killed goes on where it was.
 
     Args:
         annotations: see `find_annotations`.
@@ -113,34 +156,57 @@ def import_vitra_1m(
         progress: show a progress bar.
 
     Returns:
-        the store, and what was left out (empty unless `config.skip_bad`).
+        the store, and what was left out (empty unless `config.skip_bad`); the store's "meta/vitra/import.json" has
+        the same list.
 
     Raises:
         UnsafePickle: a file asks for more than plain data; nothing in it was run.
         BadInput: a file is damaged, a video is missing (the names tried are listed), label and video disagree.
-        WriteFailed: no permission, or the disk is full.
+        WriteFailed: no permission, or the disk is full; finished videos stay in "<out>.work" for the next run.
     """
     config = config or ImportConfig()
+    out = Path(os.path.abspath(out))
+    if out.exists():
+        raise BadInput(f"{out} exists already: name a folder that doesn't, or remove it first.")
     if videos is not None and not Path(videos).is_dir():
         raise BadInput(f"There is no folder of videos at {videos}.")
     sets = find_annotations(annotations)
-    rejections: list[Rejection] = []
-    with EpisodeStore.create(out, config.footage) as writer:
+    with ImportWork(out, _key(sets, videos, config), config.footage, config.commit_s) as work:
+        _check_indices(sets, work, config)
         total = sum(len(one.files) for one in sets)
         with tqdm(total=total, unit="episode", disable=not progress) as bar:
-            for one in sets:
-                rejections += _check_index(one, config)
-                roots = [Path(videos)] if videos is not None else []
-                roots += [one.videos] if one.videos is not None else []
-                for _, group in groupby(one.files, key=lambda path: path.stem.rsplit("_ep_", 1)[0]):
-                    files = list(group)
-                    rejections += _import_video(writer, files, roots, config)
-                    bar.update(len(files))
-        if not len(writer):
+            for name, files, roots in _videos(sets, videos):
+                if not work.is_done(name):
+                    work.done(name, _import_video(work, name.split("/")[0], files, roots, config))
+                bar.update(len(files))
+        work.finish(_FACTS)
+        if not work.episodes:
+            rejections = work.rejections
             first = f"; the first reason: {rejections[0].detail}" if rejections else ""
             raise BadInput(f"No episode of {annotations} could be imported{first}")
-        store = writer.finalize()
-    return store, tuple(rejections)
+        _add_extras(work.dataset, sets, work.rejections)
+        try:
+            os.replace(work.dataset, out)
+        except OSError as error:
+            raise WriteFailed(f"{out} can't be written: {error.strerror or error}.") from error
+        work.remove()
+    return EpisodeStore.open(out), work.rejections
+
+
+def _key(sets: tuple[AnnotationSet, ...], videos: str | Path | None, config: ImportConfig) -> str:
+    """What an unfinished import must agree in, to be gone on with."""
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key != "commit_s"}
+    found = [(one.name, len(one.files), str(one.files[0].parent.absolute())) for one in sets]
+    return repr((found, str(videos), settings))
+
+
+def _videos(sets: tuple[AnnotationSet, ...], videos: str | Path | None) -> Iterator[tuple[str, list[Path], list[Path]]]:
+    """Per source video: a name, the files of its episodes, and the folders in which it may be."""
+    for one in sets:
+        roots = [Path(videos)] if videos is not None else []
+        roots += [one.videos] if one.videos is not None else []
+        for stem, group in groupby(one.files, key=lambda path: path.stem.rsplit("_ep_", 1)[0]):
+            yield f"{one.name}/{stem}", list(group), roots
 
 
 def _refuse(error: BadInput, item: str, reason: str, config: ImportConfig) -> Rejection:
@@ -150,23 +216,27 @@ def _refuse(error: BadInput, item: str, reason: str, config: ImportConfig) -> Re
     return Rejection("episodes", item, reason, str(error))
 
 
-def _check_index(one: AnnotationSet, config: ImportConfig) -> list[Rejection]:
-    """Every episode that the index names must be there."""
-    if one.index is None:
-        return []
-    index = load_npz(one.index)
-    if not {"index_frame_pair", "index_to_episode_id"} <= set(index):
-        raise BadInput(f"{one.index} lacks index_frame_pair or index_to_episode_id.")
-    present = {path.stem for path in one.files}
-    missing = [str(name) for name in index["index_to_episode_id"] if str(name) not in present]
-    if not missing:
-        return []
-    error = BadInput(f"{one.index} names {len(missing)} episodes that are not there, {missing[0]}.npy first.")
-    return [_refuse(error, str(one.index), "annotation_missing", config)]
+def _check_indices(sets: tuple[AnnotationSet, ...], work: ImportWork, config: ImportConfig) -> None:
+    """Every episode that an index names must be there."""
+    for one in sets:
+        if one.index is None or work.is_done(f"{one.name}/{INDEX_FILE}"):
+            continue
+        index = load_npz(one.index)
+        if not {"index_frame_pair", "index_to_episode_id"} <= set(index):
+            raise BadInput(f"{one.index} lacks index_frame_pair or index_to_episode_id.")
+        present = {path.stem for path in one.files}
+        missing = [str(name) for name in index["index_to_episode_id"] if str(name) not in present]
+        rejections = []
+        if missing:
+            error = BadInput(f"{one.index} names {len(missing)} episodes that are not there, {missing[0]}.npy first.")
+            rejections = [_refuse(error, str(one.index), "annotation_missing", config)]
+        work.done(f"{one.name}/{INDEX_FILE}", rejections)
 
 
-def _import_video(writer: EpisodeWriter, files: list[Path], roots: list[Path], config: ImportConfig) -> list[Rejection]:
-    """All episodes of one video."""
+def _import_video(
+    work: ImportWork, dataset: str, files: list[Path], roots: list[Path], config: ImportConfig
+) -> list[Rejection]:
+    """All episodes of one video; the video comes in only if one of them fits it."""
     rejections, episodes = [], []
     for path in files:
         try:
@@ -178,27 +248,35 @@ def _import_video(writer: EpisodeWriter, files: list[Path], roots: list[Path], c
     if not episodes:
         return rejections
     try:
-        times, fps = _add_video(writer, episodes, roots, config)
+        video = _open_video(episodes, roots, config)
     except BadInput as error:
         return [*rejections, *(_refuse(error, episode.name, "video_missing", config) for episode in episodes)]
+    fitting = []
     for episode in episodes:
+        mismatches = find_mismatches(episode, len(video.time_s), video.width_px, video.height_px, config.mismatch)
+        if mismatches:
+            error = BadInput(f"{episode.name} {mismatches[0].detail}.")
+            rejections.append(_refuse(error, episode.name, mismatches[0].reason, config))
+        else:
+            times = video.time_s[episode.source_frame].astype(np.float64)
+            provenance = episode.provenance | {"dataset": dataset}
+            fitting.append(dataclasses.replace(episode, fps=video.fps, time_s=times, provenance=provenance))
+    for episode in fitting:
         try:
-            writer.append(_timed(episode, times, fps))
+            work.add(episode, video.files)
         except BadInput as error:
             rejections.append(_refuse(error, episode.name, "label_video_mismatch", config))
     return rejections
 
 
-def _add_video(
-    writer: EpisodeWriter, episodes: list[Episode], roots: list[Path], config: ImportConfig
-) -> tuple[np.ndarray, float]:
-    """Add the video of these episodes; returns (frames,) presentation times [s] and the mean rate [1/s]."""
+def _open_video(episodes: list[Episode], roots: list[Path], config: ImportConfig) -> _Video:
+    """Find the video of these episodes and read its times and its size."""
     prefix, name = episodes[0].dataset_prefix, episodes[0].video_name
     last = max(int(episode.source_frame.max()) for episode in episodes)
     files = find_video(prefix, name, roots, last, config.clip_len)
     times: list[np.ndarray] = []
     end = 0.0
-    rates = []
+    infos = []
     for number, file in enumerate(files):
         with VideoReader(file, None, MAX_TRANSCODED_PIXELS) as reader:
             if number + 1 < len(files) and len(reader) != config.clip_len:
@@ -206,14 +284,16 @@ def _add_video(
                 raise BadInput(f"{found}; a part that others follow must have {config.clip_len}.")
             times.append(end + reader.index.time_s)
             end += reader.info.duration_s
-            rates.append(reader.info.fps)
-    if (prefix, name) not in writer.video_names:
-        writer.add_video(name, files, prefix)
-    return np.concatenate(times), rates[0]
+            infos.append(reader.info)
+    first = infos[0]
+    return _Video(tuple(files), np.concatenate(times), float(first.fps), first.width_px, first.height_px)
 
 
-def _timed(episode: Episode, times: np.ndarray, fps: float) -> Episode:
-    frames = episode.source_frame
-    if frames.min() < 0 or frames.max() >= len(times):
-        raise BadInput(f"{episode.name} needs frames {frames.min()} to {frames.max()}, but its video has {len(times)}.")
-    return dataclasses.replace(episode, fps=float(fps), time_s=times[frames].astype(np.float64))
+def _add_extras(dataset: Path, sets: tuple[AnnotationSet, ...], rejections: tuple[Rejection, ...]) -> None:
+    """The list of what was left out, and the released statistics, letter by letter."""
+    write_json(dataset / REPORT, {"left_out": [dataclasses.asdict(rejection) for rejection in rejections]})
+    for one in sets:
+        if one.statistics is not None:
+            target = dataset / OFFICIAL_STATISTICS / f"{one.name}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(one.statistics, target)

@@ -12,9 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from vitra_lib.core.errors import BadInput, WriteFailed
+from vitra_lib.episodes.card import CardFacts, readme
 from vitra_lib.episodes.episode import Episode
 from vitra_lib.episodes.footage import Footage, FootageConfig, prepare_footage
-from vitra_lib.episodes.lerobot_files import EPISODE_SCHEMA, episode_row, info_json, read_tasks, readme, write_tasks
+from vitra_lib.episodes.lerobot_files import (
+    EPISODE_SCHEMA,
+    episode_row,
+    info_json,
+    read_tasks,
+    statistics_entry,
+    write_tasks,
+)
 from vitra_lib.episodes.schema import (
     FRAME_SCHEMA,
     LABEL_SCHEMA,
@@ -27,14 +35,13 @@ from vitra_lib.episodes.schema import (
 from vitra_lib.episodes.shards import LABELS_PER_FILE, LABELS_PER_GROUP, ShardWriter, place, shard_path, write_table
 from vitra_lib.episodes.staging import Staging
 from vitra_lib.episodes.statistics import Moments, image_moments
-from vitra_lib.episodes.store import LABELS, VIDEOS_TABLE, EpisodeStore
+from vitra_lib.episodes.store import LABELS, MOMENTS, VIDEOS_TABLE, EpisodeStore
 from vitra_lib.video import VideoReader
 
 logger = logging.getLogger(__name__)
 
 DATA_FILE_BYTES = 16 * 1024**2
 IMAGES_PER_EPISODE = 4
-_MOMENTS = "meta/vitra/moments.json"
 VIDEO_SCHEMA = pa.schema(
     [
         ("dataset_prefix", pa.string()),
@@ -48,6 +55,7 @@ VIDEO_SCHEMA = pa.schema(
         ("source_width_px", pa.int64()),
         ("source_height_px", pa.int64()),
         ("source_files", pa.list_(pa.string())),
+        ("is_anonymised", pa.bool_()),
     ]
 )
 
@@ -68,6 +76,7 @@ class EpisodeWriter:
         self._names: set[str] = set()
         self._moments: dict[str, Moments] = {}
         self._frames = 0
+        self._facts = CardFacts()
         self._reader: tuple[Path, VideoReader] | None = None
         if base is not None:
             self._resume(base)
@@ -101,12 +110,13 @@ class EpisodeWriter:
         self._labels.resume(last_labels)
         self._episodes.resume(last_labels)
         self._tasks = read_tasks(base.root)
+        known = base.card.get("facts", {})
+        self._facts = CardFacts(**(known | {"errors": tuple(known.get("errors", ()))}))
         for video in base.videos:
             self._register(video)
         self._names = set(base.names)
         self._frames = base.total_frames
-        moments = json.loads((base.root / _MOMENTS).read_text())
-        self._moments = {name: Moments.from_json(values) for name, values in moments.items()}
+        self._moments = base.moments()
         base.close()
 
     def __enter__(self) -> "EpisodeWriter":
@@ -122,6 +132,10 @@ class EpisodeWriter:
     def video_names(self) -> set[tuple[str, str]]:
         """(dataset_prefix, video_name) of the videos that are in."""
         return set(self._pieces)
+
+    def has(self, name: str) -> bool:
+        """Whether an episode of that name is in."""
+        return name in self._names
 
     @property
     def footage_config(self) -> FootageConfig:
@@ -166,7 +180,7 @@ class EpisodeWriter:
                 chunk, file = place(number)
                 row = {"dataset_prefix": dataset_prefix, "video_name": video_name, "chunk": chunk, "file": file}
                 row |= {"start": start, "stop": stop, "source_files": list(footage.source_files)}
-                for key in ("frame_count", "source_fps", "source_width_px", "source_height_px"):
+                for key in ("frame_count", "source_fps", "source_width_px", "source_height_px", "is_anonymised"):
                     row[key] = getattr(footage, key)
                 self._register(row)
             shutil.rmtree(self._staging.folder / "footage", ignore_errors=True)
@@ -250,8 +264,11 @@ class EpisodeWriter:
             self._reader[1].close()
             self._reader = None
 
-    def finalize(self) -> EpisodeStore:
+    def finalize(self, facts: CardFacts | None = None) -> EpisodeStore:
         """Write what remains and make the whole visible at once.
+
+        Args:
+            facts: what the dataset card shall say besides counts; None keeps what an older card of this dataset said.
 
         Raises:
             BadInput: no episode was added.
@@ -266,16 +283,17 @@ class EpisodeWriter:
             config = self._config
             write_table(self._staging.path(VIDEOS_TABLE), pa.Table.from_pylist(self._videos, schema=VIDEO_SCHEMA))
             write_tasks(self._staging.path("meta/tasks.parquet"), self._tasks)
-            stats = {n: m.lerobot((3, 1, 1) if n == VIDEO_KEY else (-1,)) for n, m in self._moments.items()}
+            stats = {name: statistics_entry(name, block) for name, block in self._moments.items()}
             card = {"store_version": STORE_VERSION, "width_px": config.width_px, "height_px": config.height_px}
             card["footage"] = vars(config)
+            self._facts = facts or self._facts
+            card["facts"] = {"made_by": self._facts.made_by, "errors": list(self._facts.errors)}
             info = info_json(config, len(self._names), self._frames, len(self._tasks))
             self._write_json("meta/stats.json", stats)
-            self._write_json(_MOMENTS, {name: moments.to_json() for name, moments in self._moments.items()})
+            self._write_json(MOMENTS, {name: moments.to_json() for name, moments in self._moments.items()})
             self._write_json("meta/vitra.json", card)
             self._write_json("meta/info.json", info)
-            card_text = readme(info, len(self._pieces), {prefix for prefix, _ in self._pieces})
-            self._staging.path("README.md").write_text(card_text)
+            self._staging.path("README.md").write_text(readme(info, self._videos, self._facts), encoding="utf-8")
             self._staging.commit()
         return EpisodeStore.open(self._staging.root)
 

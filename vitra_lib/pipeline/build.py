@@ -11,13 +11,14 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitra_lib.captioning import make_captioner
+from vitra_lib.captioning import ChatConfig, make_captioner
 from vitra_lib.core.errors import BadInput, BadVideo, RefusedClip, WriteFailed
 from vitra_lib.core.files import write_text
 from vitra_lib.episodes import EpisodeStore
+from vitra_lib.episodes.card import CardFacts, known_errors
 from vitra_lib.pipeline.report import write_report
 from vitra_lib.pipeline.stages import code_digest, settings_digest
 from vitra_lib.pipeline.video_stages import (
@@ -76,8 +77,10 @@ def build(videos: Sequence[Path], out: Path, config: BuildConfig | None = None, 
     _check_names(videos, out)
     make_captioner(config.captioner)  # an unknown name or a missing key must show before the long work, not after it
     _check_videos(videos)
-    named = [(video.stem, video_digest(video)) for video in videos]
-    key = settings_digest(code_digest(ALL_ROOMS), config, named)
+    named = [(video.stem, video_digest(video), config.reconstruct.for_video(video)) for video in videos]
+    # How hard an endpoint was asked is no part of what came of it; whether it saw faces is.
+    lasting = replace(config, chat=ChatConfig(anonymise=config.chat.anonymise))
+    key = settings_digest(code_digest(ALL_ROOMS), lasting, named)
     work = out.with_name(out.name + ".work")
     results = tuple(VideoResult(video, work, config) for video in videos)
     done = BuildResult(out, out / "report.html", out / "report.json", results)
@@ -178,13 +181,22 @@ def _why_nothing(video: Path, stages: StageResults) -> str:
     return f"{video.name} gave no episode; dropped were: {dropped or 'nothing, the hands never move'}."
 
 
+def _facts(config: BuildConfig) -> CardFacts:
+    """What the dataset card says of this way of making labels."""
+    made_by = f"built from videos (hands: {config.reconstruct.hands}, camera: {config.reconstruct.camera}, " + (
+        f"cut by {config.segmentation.rule}, captions: {config.captioner})"
+    )
+    ours = (config.reconstruct.hands, config.reconstruct.camera) == ("mediapipe", "klt")
+    return CardFacts(made_by, known_errors() if ours else ())
+
+
 def _write_dataset(result: BuildResult, key: str, config: BuildConfig, progress: bool) -> None:
     """Write dataset and report inside the work folder, then move them to their place in one step."""
     work = result.videos[0].work
     staging = work / "dataset"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        with EpisodeStore.create(staging) as writer:
+        with EpisodeStore.create(staging, config.footage) as writer:
             for video in result.videos:
                 episodes = video.episodes
                 if episodes:
@@ -192,7 +204,7 @@ def _write_dataset(result: BuildResult, key: str, config: BuildConfig, progress:
                     writer.add_video(video.path.stem, [video.path], config.dataset_prefix, prepared=footage)
                 for episode in episodes:
                     writer.append(episode)
-            writer.finalize()
+            writer.finalize(_facts(config))
         write_report(staging, result.videos, config.captioner, config.caption_short_side_px)
         write_text(staging / _KEY, key)
         os.replace(staging, result.dataset)

@@ -19,12 +19,17 @@ from vitra_lib.pipeline.speed_figure import speed_figure
 from vitra_lib.pipeline.video_stages import StageResults, VideoResult
 from vitra_lib.reconstruction.outputs import summary
 from vitra_lib.reconstruction.overlay_video import draw_hands
+from vitra_lib.reconstruction.quality import THRESHOLDS
+from vitra_lib.reconstruction.worst_moments import worst_moments
 from vitra_lib.video import VideoReader
+from vitra_lib.video.anonymise import anonymise_frames
+from vitra_lib.video.overlay import draw_label
 
 _PICTURED_VIDEOS = 40  # the page must stay small enough to open
 _PICTURED_EPISODES = 6  # per video: enough to judge
 _LISTED_REJECTIONS = 200
 _HAND_FRAMES = 8
+_WORST_MOMENTS = 8
 _TILE_WIDTH_PX = 260
 
 _STYLE = """
@@ -56,7 +61,9 @@ def write_report(folder: Path, results: Sequence[VideoResult], captioner: str, s
     for number, result in enumerate(results):
         stages = result.stages
         entries.append(report_entry(result.path.name, stages))
-        sections.append(_section(result.path, stages, entries[-1], short_side_px, number < _PICTURED_VIDEOS))
+        # The page travels with the dataset: where faces are hidden in the videos, they are hidden here as well.
+        hides = result.config.footage.anonymise
+        sections.append(_section(result.path, stages, entries[-1], short_side_px, number < _PICTURED_VIDEOS, hides))
     totals = report_totals(entries)
     write_json(folder / "report.json", {"schema": 1, "captioner": captioner, "totals": totals, "videos": entries})
     write_text(folder / "report.html", _page(totals, sections))
@@ -76,6 +83,7 @@ def report_entry(video_name: str, stages: StageResults) -> dict:
     return entry | {
         "frames": len(stages.reconstruction),
         "segments": len(stages.segmentation.segments),
+        "repeated_motions": len(stages.segmentation.repeats),
         "captions": len(captions),
         "weak_captions": sum(caption.is_weak for caption in captions),
         "episodes": len(stages.episodes),
@@ -89,7 +97,7 @@ def report_entry(video_name: str, stages: StageResults) -> dict:
 
 def report_totals(entries: Sequence[dict]) -> dict:
     """Counts over all videos, and rejections by stage and reason."""
-    keys = ("frames", "segments", "captions", "weak_captions", "episodes")
+    keys = ("frames", "segments", "repeated_motions", "captions", "weak_captions", "episodes")
     totals: dict = {"videos": len(entries), "refused_videos": sum(bool(entry["refusal"]) for entry in entries)}
     totals |= {key: sum(entry.get(key, 0) for entry in entries) for key in keys}
     reasons: Counter = Counter()
@@ -108,7 +116,7 @@ def _page(totals: dict, sections: Sequence[str]) -> str:
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Episodes report</title><style>{_STYLE}</style>'
-        f"<h1>Episodes report</h1>{_count_tables(totals)}{note}{''.join(sections)}</html>\n"
+        f"<h1>Episodes report</h1>{_count_tables(totals)}{note}{''.join(sections)}{_thresholds()}</html>\n"
     )
 
 
@@ -124,14 +132,17 @@ def _table(title: str, rows: Sequence[tuple[str, int]]) -> str:
     return f'<table><tr><th>{title}</th><th class="n">number</th></tr>{cells}</table>'
 
 
-def _section(video: Path, stages: StageResults, entry: dict, short_side_px: int, is_pictured: bool) -> str:
+def _section(
+    video: Path, stages: StageResults, entry: dict, short_side_px: int, is_pictured: bool, hides_faces: bool
+) -> str:
     title = f"<h2>{html.escape(video.name)}</h2>"
     if stages.reconstruction is None:
         return f'{title}<p class="refused">Refused: {html.escape(stages.refusal)}</p>'
-    counts = {key: entry[key] for key in ("frames", "segments", "captions", "episodes", "rejections")}
+    keys = ("frames", "segments", "repeated_motions", "captions", "episodes", "rejections")
+    counts = {key: entry[key] for key in keys}
     parts = [title, _count_tables(counts), _facts(entry["reconstruction"])]
     if is_pictured:
-        parts += _pictures(video, stages, short_side_px)
+        parts += _pictures(video, stages, short_side_px, hides_faces)
     return "".join([*parts, _rejected(entry["rejected"])])
 
 
@@ -155,15 +166,17 @@ def _facts(facts: dict) -> str:
     return f"<p>{html.escape(line)}</p>" + (f'<ul class="weak">{warnings}</ul>' if warnings else "")
 
 
-def _pictures(video: Path, stages: StageResults, short_side_px: int) -> list[str]:
+def _pictures(video: Path, stages: StageResults, short_side_px: int, hides_faces: bool) -> list[str]:
     """Hands on frames, wrist speed with its segments, and what a captioner sees of the first episodes."""
     reconstruction = stages.reconstruction
     with VideoReader(video, max_short_side_px=short_side_px) as reader:
 
         def images(indices: Sequence[int]) -> list[np.ndarray]:
-            return [frame.image for frame in reader.at([int(reconstruction.source_frame[i]) for i in indices])]
+            shown = [frame.image for frame in reader.at([int(reconstruction.source_frame[i]) for i in indices])]
+            return anonymise_frames(shown)[0] if hides_faces else shown
 
-        figures = [_hands_figure(reconstruction, images), speed_figure(reconstruction, stages.segmentation)]
+        figures = [_hands_figure(reconstruction, images), _worst_figure(reconstruction, images)]
+        figures += [speed_figure(reconstruction, stages.segmentation)]
         spoken = [caption for caption in stages.captions if not caption.is_na]
         figures += [_episode_figure(reconstruction, item, images) for item in spoken[:_PICTURED_EPISODES]]
     if len(spoken) > _PICTURED_EPISODES:
@@ -176,6 +189,36 @@ def _hands_figure(reconstruction: Reconstruction, images: Callable[[Sequence[int
     hands = [draw_hands(reconstruction, i, image) for i, image in zip(shown, images(shown), strict=True)]
     text = f"Fitted hands on {len(shown)} evenly spaced frames: judge the reconstruction by these."
     return f"<h3>Hands</h3>{_strip(hands, text)}"
+
+
+def _worst_figure(reconstruction: Reconstruction, images: Callable[[Sequence[int]], list[np.ndarray]]) -> str:
+    """The moments that a person should look at first, with what is wrong there."""
+    moments = worst_moments(reconstruction, _WORST_MOMENTS)
+    if not moments:
+        return "<h3>Worst moments</h3><p>No figure of any frame comes near its limit.</p>"
+    frames = [moment.frame for moment in moments]
+    tiles = []
+    for place, (i, image) in enumerate(zip(frames, images(frames), strict=True), start=1):
+        tiles.append(draw_label(draw_hands(reconstruction, i, image), f"{place}: {reconstruction.time_s[i]:.2f} s"))
+    rows = "".join(
+        f'<tr><td class="n">{place}</td><td class="n">{reconstruction.time_s[m.frame]:.2f} s</td>'
+        f'<td class="n">{m.badness:.2f}</td><td>{html.escape(m.reason)}</td></tr>'
+        for place, m in enumerate(moments, start=1)
+    )
+    head = "<tr><th>rank</th><th>time</th><th>figure / limit</th><th>what is wrong</th></tr>"
+    text = "The worst moments, worst first; below 1 every figure keeps to its limit."
+    return f"<h3>Worst moments</h3>{_strip(tiles, text)}<table>{head}{rows}</table>"
+
+
+def _thresholds() -> str:
+    """The one table of limits, folded away at the end of the page."""
+    rows = ""
+    for t in THRESHOLDS:
+        limit = f"{'above' if t.is_upper else 'below'} {t.limit:g}{'' if t.unit == '1' else ' ' + t.unit}"
+        cells = (t.figure, t.of, limit, t.reason, t.why)
+        rows += f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+    head = "<tr><th>figure</th><th>of a</th><th>is poor</th><th>what that means</th><th>why this limit</th></tr>"
+    return f"<details><summary>Limits behind warnings and ranking</summary><table>{head}{rows}</table></details>"
 
 
 def _episode_figure(

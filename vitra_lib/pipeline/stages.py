@@ -42,7 +42,7 @@ def code_digest(rooms: tuple[str, ...]) -> str:
 
 
 def settings_digest(*settings: object) -> str:
-    """Hex digest of settings: frozen dataclasses, arrays, files (by content) and plain values."""
+    """Hex digest of settings: frozen dataclasses, arrays, files and folders (by content) and plain values."""
     return hashlib.sha256(json.dumps([_plain(value) for value in settings], sort_keys=True).encode()).hexdigest()
 
 
@@ -55,7 +55,7 @@ def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
-        return sha256_of(value) if value.is_file() else str(value)
+        return sha256_of(value) if value.exists() else str(value)
     return value
 
 

@@ -1,19 +1,19 @@
 """The stages of one video: reconstruction, segmentation, captions, episodes; what is finished is read, not redone.
 
-    <work>/<video name>-<digest of its bytes>/reconstruction-<digest>.npz    or refused-<digest>.json
-                                             /captions-<digest>.json
-                                             /footage-<digest>/              the store's copy of the pictures
+<work>/<video name>-<digest of its bytes>/reconstruction-<digest>.npz    or refused-<digest>.json
+                                         /captions-<digest>.json
+                                         /footage-<digest>/              the store's copy of the pictures
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from vitra_lib.captioning import caption, make_captioner
+from vitra_lib.captioning import ChatConfig, caption, make_captioner, make_rephraser, rephrase, unanswered
 from vitra_lib.contracts import Caption, Reconstruction, Rejection, Segmentation
 from vitra_lib.core.errors import BadInput, BadVideo, RefusedClip
 from vitra_lib.core.files import sha256_of
@@ -30,7 +30,7 @@ from vitra_lib.pipeline.stages import (
 from vitra_lib.reconstruction.backends import ReconstructConfig
 from vitra_lib.reconstruction.reconstruct import reconstruct
 from vitra_lib.reconstruction.store import load_reconstruction, save_reconstruction
-from vitra_lib.segmentation import SegmentationConfig, segment
+from vitra_lib.segmentation import SegmentationConfig, merge_repeats, segment
 from vitra_lib.video import VideoReader
 
 _log = logging.getLogger(__name__)
@@ -48,17 +48,27 @@ class BuildConfig:
         reconstruct: hands, camera and world space.
         segmentation: the cutting rule and its filters.
         episodes: what makes an acceptable episode.
-        captioner: "motion-only" or "openai:<model>".
+        captioner: "motion-only", "openai:<model>" or "local:<folder of a model>".
+        rephraser: who writes four other wordings of each caption: "none", "verbs" (offline) or "openai:<model>".
+        chat: address, limits and patience of a chat endpoint.
+        skips_unanswered: leave out segments that an endpoint did not answer; False = stop and say so, and the same
+            build asks only for them when it is run again.
         dataset_prefix: first part of every episode's name; no "_" and no "/".
         caption_short_side_px: size of the frames that a captioner and the report see [px].
+        footage: how videos are copied into the dataset.
     """
 
     reconstruct: ReconstructConfig = field(default_factory=ReconstructConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
     captioner: str = "motion-only"
+    rephraser: str = "none"
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    skips_unanswered: bool = False
+    merges_repeats: bool = False
     dataset_prefix: str = "Custom"
     caption_short_side_px: int = 360
+    footage: FootageConfig = field(default_factory=FootageConfig)
 
     def __post_init__(self) -> None:
         prefix = self.dataset_prefix
@@ -159,7 +169,7 @@ def reconstruction_of(
     Raises:
         VitraError: the video can't be read, or is refused; nothing is left in `work`.
     """
-    config = config or BuildConfig()
+    config = _for_video(config or BuildConfig(), video)
     return stage(
         stage_folder(video, work) / f"reconstruction-{seeing_key(config)}.npz",
         lambda: reconstruct(video, config.reconstruct, progress=progress),
@@ -180,6 +190,7 @@ def run_stages(video: Path, work: Path, config: BuildConfig, progress: bool = Fa
     Raises:
         VitraError: something other than the video is at fault (a full disk, a missing package, no endpoint).
     """
+    config = _for_video(config, video)
     refused = _refusal_file(video, work, config)
     if refused.exists():
         return StageResults(refusal=load_refusal(refused))
@@ -212,7 +223,12 @@ def footage_of(video: Path, work: Path, config: FootageConfig, progress: bool) -
 
 def forget_refusal(video: Path, work: Path, config: BuildConfig) -> None:
     """Remove the finished stage that says that a video was refused, if there is one."""
-    _refusal_file(video, work, config).unlink(missing_ok=True)
+    _refusal_file(video, work, _for_video(config, video)).unlink(missing_ok=True)
+
+
+def _for_video(config: BuildConfig, video: Path) -> BuildConfig:
+    """The settings with the files of other tools that belong to this video."""
+    return replace(config, reconstruct=config.reconstruct.for_video(video))
 
 
 def stage_folder(video: Path, work: Path) -> Path:
@@ -231,7 +247,9 @@ def _refusal_file(video: Path, work: Path, config: BuildConfig) -> Path:
 
 def _captions_key(config: BuildConfig) -> str:
     seen = (seeing_key(config), code_digest(("segmentation", "captioning")))
-    return settings_digest(*seen, config.segmentation, config.captioner, config.caption_short_side_px)[:12]
+    asked = (config.captioner, config.rephraser, config.chat.anonymise, config.caption_short_side_px)
+    asked = (*asked, config.merges_repeats)
+    return settings_digest(*seen, config.segmentation, *asked)[:12]
 
 
 def video_digest(video: Path) -> str:
@@ -253,10 +271,21 @@ def _caption(
     cache: Path,
     progress: bool,
 ) -> tuple[tuple[Caption, ...], tuple[Rejection, ...]]:
-    captioner = make_captioner(config.captioner, cache)
+    captioner = make_captioner(config.captioner, cache, config.chat)
+    rephraser = make_rephraser(config.rephraser, cache, config.chat)
     with VideoReader(video, max_short_side_px=config.caption_short_side_px) as reader:
 
         def images(indices: Sequence[int]) -> list[np.ndarray]:
             return [frame.image for frame in reader.at([int(reconstruction.source_frame[i]) for i in indices])]
 
-        return caption(reconstruction, segmentation.segments, images, captioner, progress)
+        captions, rejections = caption(reconstruction, segmentation.segments, images, captioner, progress)
+    missing = unanswered(rejections)
+    if missing and not config.skips_unanswered:
+        raise BadInput(
+            f"{len(missing)} of {len(segmentation.segments)} segments of {video.name} got no caption "
+            f"({missing[0].item}: {missing[0].detail}). Run the same command again: only these are asked; or leave "
+            "them out with --skip-unanswered."
+        )
+    if config.merges_repeats:
+        _, captions = merge_repeats([caption.segment for caption in captions], captions, segmentation.repeats)
+    return rephrase(captions, rephraser), rejections
