@@ -62,6 +62,43 @@ def describe_device() -> str:
     return f"cuda ({torch.cuda.get_device_name()})"
 
 
+def is_gpu(device: object) -> bool:
+    """Whether a torch device, or its name, is a GPU that copies from page-locked memory and counts its own memory."""
+    return str(device).split(":")[0] == "cuda"
+
+
+def process_count() -> int:
+    """How many processes torchrun started together; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def own_device(name: str) -> str:
+    """The device of this one of several processes: GPUs have numbers, and the process is bound to its own."""
+    if not is_gpu(name):
+        return name
+    import torch
+
+    number = int(os.environ["LOCAL_RANK"])
+    torch.cuda.set_device(number)
+    return f"{name}:{number}"
+
+
+def collective_backend(device: object) -> str:
+    """What processes with such devices talk through."""
+    return "nccl" if is_gpu(device) else "gloo"
+
+
+def peak_memory_bytes(device: object) -> int:
+    """Most memory in use so far: of the GPU, or resident memory of this process."""
+    if is_gpu(device):
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def _may_have_accelerator() -> bool:
     """Whether it is worth the seconds to ask torch: on Linux an accelerator has a device file."""
     return not sys.platform.startswith("linux") or any(
