@@ -105,6 +105,17 @@ def test_caption_offline_is_labelled_weak(clip: Path, tmp_path: Path, capfd: pyt
         assert told in capfd.readouterr().err
 
 
+def test_a_price_can_be_asked_before_there_is_an_endpoint(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    ask = ("caption", clip, "--out", tmp_path / "c.json", "--captioner", "openai:m")
+    assert command(*ask, "--dry-run", "--price-in", 2, "--price-out", 8) == 0
+    assert "cost <= 0." in capfd.readouterr().out
+    assert command(*ask) == 2 and "No caption endpoint" in capfd.readouterr().err  # the control
+
+
 def test_a_build_stops_at_unanswered_segments_and_goes_on_from_there(clip: Path, tmp_path: Path) -> None:
     from vitra_lib.captioning import ChatConfig
 

@@ -15,7 +15,7 @@ from typing import Any
 from vitra_lib.captioning.answer import RefusedAnswer
 from vitra_lib.captioning.chat_config import ChatConfig
 from vitra_lib.captioning.question import Question
-from vitra_lib.core.environment import chat_endpoint
+from vitra_lib.core.environment import OPENAI_URL, chat_endpoint
 from vitra_lib.core.errors import BadInput
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Endpoint:
         if self.address.is_azure:
             headers["api-key"] = self.address.api_key
         self._client = openai.OpenAI(
-            base_url=self.address.base_url or "https://api.openai.com/v1",
+            base_url=self.address.base_url or OPENAI_URL,
             api_key=self.address.api_key,
             default_query=dict(self.address.query),
             default_headers=headers,

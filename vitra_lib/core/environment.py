@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from vitra_lib.core.errors import BadInput, MissingAsset
 
+OPENAI_URL = "https://api.openai.com/v1"
 _NO_KEY = "not-needed"
 _HIDDEN = "[key]"
 _QUERY = {"api-version"}
@@ -83,6 +84,21 @@ def chat_endpoint(base_url: str | None = None) -> ChatEndpoint:
         return ChatEndpoint(None, api_key or _NO_KEY)
     root, query = _checked(base_url)
     return ChatEndpoint(root, api_key or _NO_KEY, query)
+
+
+def server_key(variable: str) -> str:
+    """The key that clients of our own server must send.
+
+    Args:
+        variable: name of the environment variable that holds it.
+
+    Raises:
+        MissingAsset: it is not set, or empty.
+    """
+    key = (os.environ.get(variable) or "").strip()
+    if not key:
+        raise MissingAsset(f"The environment variable {variable} holds no API key: set it, or name another one.")
+    return key
 
 
 def _checked(base_url: str) -> tuple[str, tuple[tuple[str, str], ...]]:

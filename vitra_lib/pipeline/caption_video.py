@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from vitra_lib.captioning.prompt import PROMPT_VERSION
 from vitra_lib.captioning.question import Question
 from vitra_lib.captioning.task import PictureConfig, caption_tasks
 from vitra_lib.contracts import Caption, Reconstruction, Rejection, Segment
-from vitra_lib.core.errors import BadInput
+from vitra_lib.core.environment import OPENAI_URL
+from vitra_lib.core.errors import BadInput, MissingAsset
 from vitra_lib.core.files import write_json
 from vitra_lib.pipeline.video_stages import BuildConfig, reconstruction_of
 from vitra_lib.segmentation import segment
@@ -132,7 +133,13 @@ def _opened(job: CaptionJob, progress: bool) -> Iterator[tuple[Reconstruction, t
 
 
 def _chat(job: CaptionJob) -> ChatCaptioner:
-    captioner: Any = make_captioner(job.config.captioner, job.answers, job.config.chat)
+    """The captioner whose questions are counted or written, not sent: where no endpoint is set, none is needed."""
+    chat = job.config.chat
+    captioner: Any
+    try:
+        captioner = make_captioner(job.config.captioner, job.answers, chat)
+    except MissingAsset:
+        captioner = make_captioner(job.config.captioner, job.answers, replace(chat, base_url=OPENAI_URL))
     if not isinstance(captioner, ChatCaptioner):
         raise BadInput(f"{captioner.name} asks no endpoint: costs and batches need --captioner openai:<model>.")
     return captioner
