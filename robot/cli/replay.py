@@ -1,0 +1,30 @@
+"""`vitra robot replay EPISODE`: play the commands of a recorded episode through the control loop and the safety layer.
+
+A dry run on a kinematic robot unless told otherwise: hardware is opened with --real and moved with --real --execute.
+"""
+
+import argparse
+from pathlib import Path
+
+from robot.cli.run import add_robot_arguments
+
+NAME = "replay"
+HELP = "play a recorded episode on the robot (a dry run unless --real --execute)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the sub-verb."""
+    parser.add_argument("episode", type=Path, help="TeleData episode (.h5)")
+    parser.add_argument("--speed", type=float, default=1.0, help="1 is as recorded")
+    add_robot_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play, and say how it ended."""
+    from robot.cli.rig import finish, open_rig
+    from robot.execution.replay import Recording, ReplaySource
+    from robot.teleop.files import read_tele
+
+    recording = Recording.of_episode(read_tele(args.episode), args.side)
+    source = ReplaySource(recording, args.speed)
+    return finish(args, open_rig(args), source, lambda: f"{len(recording.targets)} recorded frames")

@@ -1,0 +1,58 @@
+"""`vitra robot run --policy …`: run a policy on the robot; a dry run on a kinematic robot unless told otherwise.
+
+Hardware is opened with --real and moved with --real --execute. Every command passes the safety layer. Ctrl-C is the
+software's emergency stop; the hardware's own must be within reach all the same.
+"""
+
+import argparse
+from pathlib import Path
+
+NAME = "run"
+HELP = "run a policy on the robot (a dry run unless --real --execute)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the sub-verb."""
+    parser.add_argument("--policy", required=True, help="checkpoint folder, ws://HOST:PORT of a policy server, or hold")
+    parser.add_argument("--instruction", default="Keep still.", help='"Right hand: Pick up the cup.", or what it does')
+    parser.add_argument("--settled", type=float, default=0.0, metavar="S", help="settle so much of a running chunk [s]")
+    parser.add_argument("--fps", type=float, default=30.0, help="steps of the policy per second [1/s]")
+    parser.add_argument("--device", default="cpu", help="where a checkpoint computes")
+    add_robot_arguments(parser)
+
+
+def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that every sub-verb has that moves the robot."""
+    parser.add_argument("--real", action="store_true", help="open the hardware and read from it")
+    parser.add_argument("--execute", action="store_true", help="move it; needs --real")
+    parser.add_argument("--side", choices=("left", "right"), default="right", help="which arm and hand")
+    parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="longest run [s]")
+    parser.add_argument("--arm-host", default="192.168.1.18", help="address of the arm's controller")
+    parser.add_argument("--hand-port", default="/dev/ttyUSB0", help="serial device of the hand")
+    parser.add_argument("--hand", choices=("serial", "vendor"), default="serial", help="driver of the hand")
+    parser.add_argument("--setup", type=Path, default=None, help="JSON with T_base_cam and T_flange_mount, 4 x 4 each")
+    parser.add_argument("--journal", type=Path, default=None, help="write the safety layer's journal here (JSON lines)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run, and say how it ended."""
+    from robot.arm import load_arm
+    from robot.cli.rig import finish, open_rig, read_setup
+    from robot.execution.askers import open_ask
+    from robot.execution.broker import BrokerConfig
+    from robot.execution.policy_source import AskConfig, PolicySource
+    from robot.execution.worker import DelayedWorker, ThreadWorker
+    from vitra_lib.core.errors import BadInput
+
+    if not args.fps > 0:
+        raise BadInput(f"--fps is {args.fps}; it must be above 0.")
+    rig = open_rig(args)
+    setup = read_setup(args.setup, args.side, args.instruction, rig.arming)
+    merge = "latest" if args.settled > 0 else "ensemble"
+    config = AskConfig(1.0 / args.fps, settled_s=args.settled, broker=BrokerConfig(merge))
+    worker = ThreadWorker() if args.real else DelayedWorker(rig.clock, 0.1)
+    source = PolicySource(setup, load_arm(), rig.camera, open_ask(args.policy, args.device), worker, config)
+    try:
+        return finish(args, rig, source, lambda: f"{source.answers} answers of the policy")
+    finally:
+        worker.close()
