@@ -89,15 +89,6 @@ def test_parameters_have_the_published_count_and_names() -> None:
     assert shapes["blocks.11.adaLN_modulation.1.weight"] == (4608, 768)
 
 
-def test_dropout_replaces_the_condition_in_training_alone() -> None:
-    denoiser = golden_denoiser(condition_dropout=0.3)
-    condition = torch.ones(4000, 2304)
-    assert torch.equal(denoiser.with_dropout(condition), condition)
-    torch.manual_seed(0)
-    dropped = (denoiser.train().with_dropout(condition) != 1).any(1)
-    assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.03)
-
-
 def test_bad_configurations_are_refused() -> None:
     with pytest.raises(BadInput, match="multiple of its 5 heads"):
         DenoiserConfig(256, 3, 5, 64)

@@ -6,9 +6,16 @@ import torch
 from policy_makers import denoiser_inputs, golden_denoiser, mask_of, wave
 
 from vitra_lib.core.errors import BadInput
-from vitra_lib.policy.config import LossConfig, SamplingConfig
-from vitra_lib.policy.diffusion import alphas_cumprod, kept_timesteps, make_scheduler, noised, sample_actions
-from vitra_lib.policy.loss import COMPONENTS, noise_loss
+from vitra_lib.policy.config import DenoiserConfig, LossConfig, SamplingConfig
+from vitra_lib.policy.diffusion import (
+    alphas_cumprod,
+    draw_noise,
+    kept_timesteps,
+    make_scheduler,
+    noised,
+    sample_actions,
+)
+from vitra_lib.policy.loss import COMPONENTS, Counts, noise_loss
 
 RIGHT_FIRST = [31.58197, 36.30464, 34.12741, 25.44043, 12.02672, -3.31979, -17.39282, -27.26102]
 BOTH_LAST = [34.54901, 21.49841, 4.87098, -11.8357, -25.10889, -32.17362, -31.58725, -23.548]
@@ -27,7 +34,9 @@ def drawn(guidance: float = 5.0, steps: int = 10, **changes: torch.Tensor) -> to
 def test_the_schedule_has_the_official_numbers() -> None:
     alphas = alphas_cumprod()
     np.testing.assert_allclose(alphas[:4], [0.9993687184, 0.9982524865, 0.9966523884, 0.9945699782], rtol=1e-9)
-    np.testing.assert_allclose(alphas[[10, 20, 30, 40, 50]], [0.9667167049, 0.8891031288, 0.7740062071, 0.6325157494, 0.4782646] , rtol=1e-6)
+    np.testing.assert_allclose(
+        alphas[[10, 20, 30, 40, 50]], [0.9667167049, 0.8891031288, 0.7740062071, 0.6325157494, 0.4782646], rtol=1e-6
+    )
     assert alphas[90] == pytest.approx(0.0195, abs=1e-4)
 
 
@@ -99,6 +108,28 @@ def test_the_loss_weighs_components_by_their_valid_rows() -> None:
     wanted = {"left_hand_6d": 1.6, "left_hand_joints": 0.4 * 4, "right_hand_6d": 1.6 * 9, "right_hand_joints": 0.0}
     assert {name: value.item() for name, value in loss.components.items()} == pytest.approx(wanted)
     assert loss.total.item() == pytest.approx((16 * 1.6 + 16 * 1.6 + 8 * 14.4) / 48)
+
+
+def test_the_losses_of_parts_add_up_to_the_loss_of_the_whole() -> None:
+    mask, error = torch.rand(6, 16, 1) < torch.rand(6, 1, 1), torch.randn(6, 16, 192)
+    mask = torch.cat([mask.expand(-1, -1, 102), torch.zeros(6, 16, 90, dtype=torch.bool)], -1)
+    zero, config = torch.zeros_like(error), LossConfig.robot()
+    whole = noise_loss(error, zero, mask, config).total
+    counts = Counts.of(mask[:4]) + Counts.of(mask[4:])
+    parts = [noise_loss(error[rows], zero[rows], mask[rows], config, counts).total for rows in (slice(4), slice(4, 6))]
+    torch.testing.assert_close(sum(parts), whole)
+    alone = [noise_loss(error[rows], zero[rows], mask[rows], config).total for rows in (slice(4), slice(4, 6))]
+    assert abs(sum(alone) / 2 - whole) > 1e-4  # the control: each normalised by itself
+
+
+def test_a_sample_gets_the_same_noise_in_any_batch() -> None:
+    config = DenoiserConfig.of_size("T", 64, condition_dropout=0.3)
+    whole = draw_noise([(0, 7, row) for row in range(64)], 8, config, (16, 192))
+    part = draw_noise([(0, 7, row) for row in range(48, 64)], 8, config, (16, 192))
+    assert torch.equal(part.noise, whole.noise[:, 48:]) and torch.equal(part.timestep, whole.timestep[:, 48:])
+    assert whole.noise.std().item() == pytest.approx(1.0, abs=0.01)
+    assert whole.drops_condition.float().mean().item() == pytest.approx(0.3, abs=0.06)
+    assert not torch.equal(draw_noise([(0, 8, 0)], 8, config, (16, 192)).noise[:, 0], whole.noise[:, 0])
 
 
 def test_a_batch_without_valid_actions_costs_nothing_and_pushes_nowhere() -> None:

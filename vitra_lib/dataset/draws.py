@@ -37,7 +37,7 @@ def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, index]))
 
 
-def draw(rng: np.random.Generator | np.random.RandomState) -> Float[np.ndarray, "draws"]:
+def draw(rng: np.random.Generator | np.random.RandomState) -> Float[np.ndarray, " draws"]:
     """(16,) uniform numbers in [0, 1) of one sample, from any generator of NumPy."""
     return rng.random(N_DRAWS) if isinstance(rng, np.random.Generator) else rng.random_sample(N_DRAWS)
 

@@ -4,6 +4,7 @@ from vitra_lib.plotting.comparison import plot_against_truth, plot_chunk_masks, 
 from vitra_lib.plotting.frames import plot_contact_sheet, plot_skeletons
 from vitra_lib.plotting.paths import plot_paths_3d, plot_paths_top
 from vitra_lib.plotting.picture import Picture, axes_picture, contact_picture
+from vitra_lib.plotting.policy import plot_attention, plot_learning, plot_methods, plot_noise_schedule, plot_scaling
 from vitra_lib.plotting.samples import plot_action, shelf_picture, view_picture
 from vitra_lib.plotting.series import plot_boundaries, plot_seen, plot_series, plot_window
 from vitra_lib.plotting.speed import plot_segments, plot_wrist_speed
@@ -19,16 +20,21 @@ __all__ = [
     "contact_picture",
     "plot_action",
     "plot_against_truth",
+    "plot_attention",
     "plot_boundaries",
     "plot_chunk_masks",
     "plot_confidence",
     "plot_confidence_against_error",
     "plot_contact_sheet",
     "plot_hands_side_on",
+    "plot_learning",
+    "plot_methods",
+    "plot_noise_schedule",
     "plot_paths_3d",
     "plot_paths_top",
     "plot_reconstruction",
     "plot_replay",
+    "plot_scaling",
     "plot_seen",
     "plot_segments",
     "plot_series",

@@ -109,7 +109,17 @@ class Backbone(nn.Module):
         pixel_values: Float[Tensor, "batch 3 size size"],
         fov_rad: Float[Tensor, "batch 2"],
     ) -> Float[Tensor, "batch width"]:
-        """The cognition feature.
+        """The cognition feature: the final hidden state at the last token (see `tokens`)."""
+        return self.tokens(input_ids, attention_mask, pixel_values, fov_rad)[:, -1]
+
+    def tokens(
+        self,
+        input_ids: Int[Tensor, "batch text"],
+        attention_mask: Int[Tensor, "batch text"],
+        pixel_values: Float[Tensor, "batch 3 size size"],
+        fov_rad: Float[Tensor, "batch 2"],
+    ) -> Float[Tensor, "batch token width"]:
+        """Final hidden states of all tokens, those of the picture first and the cognition token last.
 
         Args:
             input_ids: image placeholders, then bos, instruction and newline; padding anywhere.
@@ -118,7 +128,7 @@ class Backbone(nn.Module):
             fov_rad: full horizontal and vertical field of view of the image as it was given [rad].
 
         Returns:
-            Final hidden state at the cognition token. It does not depend on how much padding there is.
+            Hidden states; they do not depend on how much padding there is.
         """
         words = self.model.get_input_embeddings()(input_ids)
         batch, width = len(words), words.shape[-1]
@@ -135,4 +145,4 @@ class Backbone(nn.Module):
             position_ids=mask.cumsum(1).clamp(min=1),
             use_cache=False,
         )
-        return out.last_hidden_state[:, -1]
+        return out.last_hidden_state

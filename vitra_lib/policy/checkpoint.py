@@ -58,7 +58,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text())
     except OSError:
-        raise BadInput(f"No policy checkpoint in {folder}: {DESCRIPTION} is missing; give a folder that holds it.") from None
+        raise BadInput(
+            f"No policy checkpoint in {folder}: {DESCRIPTION} is missing; give a folder that holds it."
+        ) from None
     except ValueError:
         raise BadInput(f"{path} is damaged: it is no JSON; the checkpoint must be made or copied again.") from None
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
@@ -76,12 +78,36 @@ def load_policy(folder: Path, profile: str | None = None) -> Policy:
     Raises:
         BadInput: missing, damaged or cut short, or of another profile.
     """
-    config = PolicyConfig.from_dict(read_description(folder)["config"])
+    described = read_description(folder).get("config")
+    if not isinstance(described, dict):
+        raise BadInput(f"{folder / DESCRIPTION} has no configuration of the policy; copy or make the checkpoint again.")
+    config = PolicyConfig.from_dict(described)
     if profile is not None and config.profile != profile:
         raise BadInput(f"{folder} holds a policy of profile {config.profile}, not {profile}; give that profile.")
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in Policy(config).state_dict().items()}
+    _compare(shapes, folder / WEIGHTS)  # before memory is taken for what a file describes
     policy = Policy(config)
     fill_policy(policy, folder / WEIGHTS)
     return policy
+
+
+def _compare(shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Refuse a file of weights whose names or shapes are others than those wanted; only its header is read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as weights:
+            found = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadInput(
+            f"{path} can't be read ({type(error).__name__}); the checkpoint is missing or cut short."
+        ) from None
+    if wrong := sorted(shapes.keys() ^ found.keys()):
+        raise BadInput(f"{path} does not fit this policy: {wrong[0]} and {len(wrong) - 1} more are not in both.")
+    for name, shape in found.items():
+        if shape != shapes[name]:
+            raise BadInput(f"{path} does not fit this policy: {name} is {shape}, wanted {shapes[name]}.")
 
 
 def fill_policy(policy: Policy, path: Path) -> None:
@@ -90,21 +116,12 @@ def fill_policy(policy: Policy, path: Path) -> None:
     Raises:
         BadInput: damaged file, or a tensor that is missing, unknown, of another shape, or not finite.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        values = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path} can't be read ({type(error).__name__}); the checkpoint is missing or cut short.") from None
     own = policy.state_dict()
-    if wrong := sorted(own.keys() ^ values.keys()):
-        raise BadInput(f"{path} does not fit this policy: {wrong[0]} and {len(wrong) - 1} more are not in both.")
+    _compare({name: tuple(value.shape) for name, value in own.items()}, path)
+    values = load_file(path)
     for name, value in values.items():
-        if value.shape != own[name].shape:
-            raise BadInput(
-                f"{path} does not fit this policy: {name} is {tuple(value.shape)}, wanted {tuple(own[name].shape)}."
-            )
         if not torch.isfinite(value).all():
             raise BadInput(f"{path} is damaged: {name} has NaN or infinite values; go back to an older checkpoint.")
     policy.load_state_dict({name: value.to(own[name].dtype) for name, value in values.items()})

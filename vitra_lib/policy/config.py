@@ -4,7 +4,7 @@ The paper's policy is PaliGemma-2 3B at 224 pixels with a DiT-B action head (spe
 profiles keep every mechanism and shrink the widths.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from vitra_lib.core.errors import BadInput, UnknownName
@@ -13,6 +13,7 @@ from vitra_lib.dataset.action_space import UNIFIED_ACTION, UNIFIED_STATE
 CHUNK = 16
 PROFILES = ("tiny", "small", "paper")
 
+_LARGEST_SIZE = 1 << 20
 QK_NORMS = ("rms", "timm-0.9.10")
 _DENOISERS = {"T": (256, 3, 4), "S": (384, 6, 4), "M": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16)}
 
@@ -184,8 +185,8 @@ class PolicyConfig:
     def from_dict(cls, values: dict[str, Any]) -> "PolicyConfig":
         """The inverse of `to_dict`; an unknown or missing field is refused by name."""
         try:
-            backbone = BackboneConfig(**values["backbone"])
-            denoiser = DenoiserConfig(**values["denoiser"])
+            backbone = BackboneConfig(**_believable(values["backbone"], BackboneConfig))
+            denoiser = DenoiserConfig(**_believable(values["denoiser"], DenoiserConfig))
             rest = {name: value for name, value in values.items() if name not in ("backbone", "denoiser")}
             return cls(backbone=backbone, denoiser=denoiser, **rest)
         except (KeyError, TypeError) as error:
@@ -194,6 +195,18 @@ class PolicyConfig:
     def bidirectional(self) -> "PolicyConfig":
         """The same policy with the ablation's bidirectional denoiser."""
         return replace(self, denoiser=replace(self.denoiser, is_causal=False))
+
+
+def _believable(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Sizes from a file, checked before anything is made of them."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{kind.__name__} is no set of names and values")
+    sizes = {item.name for item in fields(kind) if item.type is int}
+    for name in sizes & values.keys():
+        value, least = values[name], 0 if name.endswith("_id") else 1
+        if type(value) is not int or not least <= value <= _LARGEST_SIZE:
+            raise TypeError(f"{name} is {str(value)[:40]!r}, legal are whole numbers from {least} to {_LARGEST_SIZE}")
+    return values
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ do not (spec of the model, 5.5).
 """
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitra_lib.core.errors import BadInput
-from vitra_lib.policy.config import SamplingConfig
+from vitra_lib.policy.config import DenoiserConfig, SamplingConfig
 from vitra_lib.policy.denoiser import Denoiser
 
 if TYPE_CHECKING:
@@ -81,6 +83,49 @@ def make_scheduler(steps: int) -> "tuple[DDIMScheduler, Int[Tensor, ' steps']]":
     return scheduler, torch.tensor(kept)
 
 
+@dataclass(frozen=True, eq=False)
+class NoiseDraws:
+    """The random choices of one training batch.
+
+    Attributes:
+        noise: standard normal.
+        timestep: diffusion steps in 0…99.
+        drops_condition: True where the condition is replaced by the learned `uncondition`.
+    """
+
+    noise: Float[Tensor, "repeats batch chunk dims"]
+    timestep: Int[Tensor, "repeats batch"]
+    drops_condition: Bool[Tensor, "repeats batch"]
+
+    def to(self, device: torch.device | str) -> "NoiseDraws":
+        """The same on another device."""
+        return NoiseDraws(self.noise.to(device), self.timestep.to(device), self.drops_condition.to(device))
+
+
+def draw_noise(
+    seeds: Sequence[tuple[int, ...]], repeats: int, config: DenoiserConfig, shape: tuple[int, int]
+) -> NoiseDraws:
+    """Draw for every sample from a generator of its own, so that a sample gets the same noise on whatever process.
+
+    Args:
+        seeds: whole numbers that name each sample's place in the run, (seed, step, row) say.
+        repeats: passes through the denoiser per sample.
+        config: of the denoiser; gives the probability of dropping the condition.
+        shape: (chunk, dims) of an action.
+    """
+    noise, timesteps, drops = [], [], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        noise.append(rng.standard_normal((repeats, *shape), np.float32))
+        timesteps.append(rng.integers(0, TRAIN_STEPS, repeats))
+        drops.append(rng.random(repeats) < config.condition_dropout)
+    return NoiseDraws(
+        torch.from_numpy(np.stack(noise, 1)),
+        torch.from_numpy(np.stack(timesteps, 1)),
+        torch.from_numpy(np.stack(drops, 1)),
+    )
+
+
 def noised(
     actions: Float[Tensor, "batch chunk dims"],
     noise: Float[Tensor, "batch chunk dims"],
@@ -104,6 +149,7 @@ def sample_actions(
     action_mask: Bool[Tensor, "batch chunk action_dim"],
     noise: Float[Tensor, "batch chunk action_dim"],
     config: SamplingConfig,
+    known: Float[Tensor, "batch known action_dim"] | None = None,
 ) -> Float[Tensor, "batch chunk action_dim"]:
     """Draw action chunks by DDIM with classifier-free guidance.
 
@@ -117,6 +163,8 @@ def sample_actions(
         state_mask, action_mask: True where valid.
         noise: start noise; fixes the result.
         config: steps and guidance.
+        known: first steps of the chunk that are settled already (normalised); the rest is drawn to continue them. At
+            every denoising step they stand there as noised as the rest is (in-painting).
 
     Returns:
         Normalised actions, zero where masked.
@@ -132,9 +180,14 @@ def sample_actions(
     prepared = denoiser.prepare(trained[order].to(condition.device), condition, state, state_mask)
     x = noise
     for index, t in enumerate(order):
+        if known is not None:
+            level = trained[t].expand(len(x))
+            x = torch.cat([noised(known, noise[:, : known.shape[1]], level.cpu()), x[:, known.shape[1] :]], 1)
         predicted = denoiser.step(torch.cat([x, x]) if guided else x, twice_mask, prepared, index)
         if guided:
             with_condition, without = predicted.chunk(2)
             predicted = without + config.guidance * (with_condition - without)
         x = scheduler.step(predicted, t, x, eta=0.0).prev_sample
+    if known is not None:
+        x = torch.cat([known, x[:, known.shape[1] :]], 1)
     return x * action_mask

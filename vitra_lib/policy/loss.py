@@ -18,18 +18,43 @@ COMPONENTS = {
 
 
 @dataclass(frozen=True, eq=False)
+class Counts:
+    """How much there is to learn from; of one batch, or of all that make up one optimizer step.
+
+    Attributes:
+        entries: valid numbers of each component.
+        rows: valid (sample, step) pairs of each component.
+    """
+
+    entries: Float[Tensor, " components"]
+    rows: Float[Tensor, " components"]
+
+    @classmethod
+    def of(cls, action_mask: Bool[Tensor, "batch chunk dims"]) -> "Counts":
+        """Of one batch."""
+        parts = [action_mask[..., part] for part in COMPONENTS.values()]
+        entries = torch.stack([part.sum() for part in parts])
+        return cls(entries.float(), torch.stack([part[..., 0].sum() for part in parts]).float())
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.entries + other.entries, self.rows + other.rows)
+
+    def times(self, repeats: int) -> "Counts":
+        """When every sample is used `repeats` times."""
+        return Counts(self.entries * repeats, self.rows * repeats)
+
+
+@dataclass(frozen=True, eq=False)
 class Loss:
     """What one batch cost.
 
     Attributes:
         total: scalar to go downhill on.
-        components: mean squared noise error of each part, weighted; 0 where nothing was valid.
-        rows: valid (sample, step) pairs of each part.
+        components: weighted mean squared noise error of each part, by name; 0 where nothing was valid.
     """
 
     total: Float[Tensor, ""]
     components: dict[str, Float[Tensor, ""]]
-    rows: dict[str, Float[Tensor, ""]]
 
 
 def noise_loss(
@@ -37,19 +62,24 @@ def noise_loss(
     noise: Float[Tensor, "batch chunk dims"],
     action_mask: Bool[Tensor, "batch chunk dims"],
     config: LossConfig,
+    counts: Counts | None = None,
 ) -> Loss:
     """Compare predicted with true noise where the action is valid.
 
     A component is its summed square error over its number of valid entries, times its weight; the total is the mean
     of the components weighted by their valid rows. With nothing valid it is 0 with a zero gradient.
+
+    Args:
+        predicted, noise: predicted and true noise.
+        action_mask: True where the action is valid.
+        config: weights.
+        counts: of the whole optimizer step, when this batch is a part of it: the parts' losses then add up to the
+            loss of the whole, however it is cut.
     """
     square = (predicted - noise).square() * action_mask
-    components, rows = {}, {}
-    for name, part in COMPONENTS.items():
-        weight = config.wrist_weight if name.endswith("6d") else config.joints_weight
-        valid = action_mask[..., part]
-        components[name] = weight * square[..., part].sum() / valid.sum().clamp(min=1)
-        rows[name] = valid[..., 0].sum().to(predicted.dtype)
-    weighted = torch.stack([components[name] * rows[name] for name in COMPONENTS]).sum()
-    count = torch.stack(list(rows.values())).sum()
-    return Loss(weighted / count.clamp(min=1), components, rows)
+    sums = torch.stack([square[..., part].sum() for part in COMPONENTS.values()])
+    weights = [config.wrist_weight if name.endswith("6d") else config.joints_weight for name in COMPONENTS]
+    counts = Counts.of(action_mask) if counts is None else counts
+    components = sums.new_tensor(weights) * sums / counts.entries.clamp(min=1)
+    total = (components * counts.rows).sum() / counts.rows.sum().clamp(min=1)
+    return Loss(total, dict(zip(COMPONENTS, components.detach().unbind(), strict=True)))

@@ -12,8 +12,8 @@ from vitra_lib.core.errors import BadInput
 from vitra_lib.policy.backbone import Backbone
 from vitra_lib.policy.config import LossConfig, PolicyConfig, SamplingConfig
 from vitra_lib.policy.denoiser import Denoiser
-from vitra_lib.policy.diffusion import TRAIN_STEPS, noised, sample_actions, start_noise
-from vitra_lib.policy.loss import Loss, noise_loss
+from vitra_lib.policy.diffusion import NoiseDraws, noised, sample_actions, start_noise
+from vitra_lib.policy.loss import Counts, Loss, noise_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,13 @@ class PolicyInputs:
 
 
 class Policy(nn.Module):
-    """A vision-language backbone whose cognition feature conditions a causal diffusion transformer."""
+    """A vision-language backbone whose cognition feature conditions a causal diffusion transformer.
+
+    Attributes:
+        config: sizes.
+        backbone, denoiser: the two parts.
+        in_bf16: True lets the backbone compute in bfloat16; weights, and the denoiser, stay in float32.
+    """
 
     def __init__(self, config: PolicyConfig, backbone: Backbone | None = None) -> None:
         """
@@ -57,6 +63,7 @@ class Policy(nn.Module):
         self.config = config
         self.backbone = Backbone(config.backbone) if backbone is None else backbone
         self.denoiser = Denoiser(config.denoiser)
+        self.in_bf16 = False
 
     @property
     def device(self) -> torch.device:
@@ -64,43 +71,50 @@ class Policy(nn.Module):
         return self.backbone.cognition_token.device
 
     def cognition(self, inputs: PolicyInputs) -> Float[Tensor, "batch width"]:
-        """The backbone's feature, which is all that the denoiser learns of image and instruction."""
-        return self.backbone(inputs.input_ids, inputs.attention_mask, inputs.pixel_values, inputs.fov_rad)
+        """The backbone's feature, which is all that the denoiser learns of image and instruction; in float32."""
+        with torch.autocast(inputs.input_ids.device.type, torch.bfloat16, enabled=self.in_bf16):
+            feature = self.backbone(inputs.input_ids, inputs.attention_mask, inputs.pixel_values, inputs.fov_rad)
+        return feature.float()
 
     def forward(
         self,
         inputs: PolicyInputs,
         action: Float[Tensor, "batch chunk action_dim"],
         action_mask: Bool[Tensor, "batch chunk action_dim"],
+        draws: NoiseDraws,
         loss: LossConfig,
+        counts: Counts | None = None,
     ) -> Loss:
-        """The training loss of a batch; noise and diffusion steps come from torch's global generator.
+        """The training loss of a batch.
 
         Args:
             inputs: what the policy sees.
             action: true normalised actions.
             action_mask: True where they are valid.
-            loss: weights and number of diffusion repeats per sample.
+            draws: noise, diffusion steps and dropped conditions of `repeats` passes through the denoiser; all share
+                one pass of the backbone.
+            loss: weights of the components.
+            counts: of the whole optimizer step; this batch's own when None.
 
         Raises:
             BadInput: labels with NaN or infinity at valid places.
         """
         if not torch.isfinite(action[action_mask]).all():
             raise BadInput("A training batch has NaN or infinite actions where its mask says valid; run `vitra check`.")
-        repeats = loss.diffusion_repeats
-        condition = self.cognition(inputs).float().repeat(repeats, 1)
-        action, mask = action.repeat(repeats, 1, 1) * action_mask.repeat(repeats, 1, 1), action_mask.repeat(repeats, 1, 1)
-        timestep = torch.randint(0, TRAIN_STEPS, (len(action),), device=action.device)
-        noise = torch.randn_like(action)
+        repeats = draws.noise.shape[0]
+        action = torch.where(action_mask, action, 0.0).repeat(repeats, 1, 1)
+        mask, noise, timestep = action_mask.repeat(repeats, 1, 1), draws.noise.flatten(0, 1), draws.timestep.flatten()
+        condition = self.cognition(inputs).repeat(repeats, 1)
+        empty = self.denoiser.z_embedder.uncondition.to(condition.dtype)
         predicted = self.denoiser(
             noised(action, noise, timestep),
             mask,
             timestep,
-            self.denoiser.with_dropout(condition),
+            torch.where(draws.drops_condition.flatten()[:, None], empty, condition),
             inputs.state.repeat(repeats, 1),
             inputs.state_mask.repeat(repeats, 1),
         )
-        return noise_loss(predicted, noise, mask, loss)
+        return noise_loss(predicted, noise, mask, loss, None if counts is None else counts.times(repeats))
 
     @torch.no_grad()
     def predict(
@@ -109,6 +123,7 @@ class Policy(nn.Module):
         action_mask: Bool[Tensor, "batch chunk action_dim"],
         sampling: SamplingConfig,
         noise: Float[Tensor, "rows chunk action_dim"] | None = None,
+        known: Float[Tensor, "rows known action_dim"] | None = None,
     ) -> Float[Tensor, "batch samples chunk action_dim"]:
         """Draw action chunks; all samples of an image share one pass of the backbone.
 
@@ -117,12 +132,13 @@ class Policy(nn.Module):
             action_mask: True where actions are wanted (the hands that take part).
             sampling: steps, guidance, samples and seed.
             noise: start noise of all (batch × samples) rows; from the seed when None.
+            known: first steps of each row that are settled already; see `sample_actions`.
 
         Returns:
             Normalised actions, zero where not wanted.
         """
         samples = sampling.samples
-        condition = self.cognition(inputs).float()
+        condition = self.cognition(inputs)
         shape = (len(inputs) * samples, *action_mask.shape[1:])
         if noise is None:
             noise = start_noise(shape, sampling.seed, self.device)
@@ -134,6 +150,7 @@ class Policy(nn.Module):
             action_mask.repeat_interleave(samples, 0),
             noise,
             sampling,
+            known,
         )
         return drawn.unflatten(0, (len(inputs), samples))
 

@@ -1,7 +1,8 @@
 """From pictures and sentences to the tensors the policy sees; the same in training, in prediction and on the robot.
 
-Pictures are squashed to a square with bicubic resampling and scaled to [-1, 1], as PaliGemma's own image processor
-does; the aspect they lose is told by the field-of-view token (spec of the model, 5.2 and 5.3).
+Pictures are squashed to a square of 224 pixels with bicubic resampling, as PaliGemma's own image processor does, then
+to the backbone's size if that is another one, and scaled to [-1, 1]; the aspect they lose is told by the field-of-view
+token (spec of the model, 5.2 and 5.3).
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image
 
 from vitra_lib.core.errors import BadInput
+from vitra_lib.dataset.collate import PolicyBatch, square
 from vitra_lib.policy.config import BackboneConfig, PolicyConfig
 from vitra_lib.policy.policy import PolicyInputs
 from vitra_lib.policy.tokenizer import IMAGE_TOKEN, load_tokenizer
@@ -57,7 +58,7 @@ class Processor:
         ids = self._tokenizer(f"<bos>{text}\n", add_special_tokens=False)["input_ids"]
         if len(ids) > limit:
             raise BadInput(
-                f"The instruction has {len(text)} characters and {len(ids)} tokens, the policy takes {limit}; shorten it."
+                f"The instruction has {len(text)} characters, {len(ids)} tokens; the policy takes {limit}: shorten it."
             )
         return ids
 
@@ -87,32 +88,52 @@ class Processor:
             BadInput: see `tokens`; states or fields of view that are not finite; lists of different lengths.
         """
         if not len(images) == len(instructions) == len(fov_rad) == len(state) == len(state_mask):
-            raise BadInput(f"{len(images)} images, {len(instructions)} instructions, {len(state)} states: give as many.")
+            raise BadInput(
+                f"{len(images)} images, {len(instructions)} instructions, {len(state)} states: give as many."
+            )
         if not np.isfinite(state[state_mask]).all() or not np.isfinite(fov_rad).all():
             raise BadInput("A state or a field of view is NaN or infinite; mask unknown numbers instead.")
-        picture = [self.image_token_id] * config.backbone.image_tokens
-        rows = [picture + self.tokens(text, config.max_instruction_tokens) for text in instructions]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-        attention = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
         return PolicyInputs(
-            ids,
-            attention,
+            *self._texts(config, instructions),
             pixel_values(images, config.backbone),
             torch.from_numpy(np.asarray(fov_rad, np.float32)),
             torch.from_numpy(np.where(state_mask, state, 0.0).astype(np.float32)),
             torch.from_numpy(np.asarray(state_mask)),
         )
 
+    def of_batch(self, config: PolicyConfig, batch: PolicyBatch) -> PolicyInputs:
+        """The inputs of a training batch.
+
+        Raises:
+            BadInput: see `tokens`; a batch without pictures.
+        """
+        if batch.image is None:
+            raise BadInput("A policy can't learn from labels alone: load the batch with its images.")
+        pixels = batch_pixel_values(batch.image, config.backbone)
+        texts = [tensor.to(pixels.device) for tensor in self._texts(config, batch.instruction)]
+        return PolicyInputs(*texts, pixels, batch.fov_rad, batch.state, batch.state_mask)
+
+    def _texts(self, config: PolicyConfig, instructions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and attention mask of image placeholders and sentences, padded on the right."""
+        picture = [self.image_token_id] * config.backbone.image_tokens
+        rows = [picture + self.tokens(text, config.max_instruction_tokens) for text in instructions]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        return ids, torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+
 
 def pixel_values(
     images: Sequence[UInt8[np.ndarray, "_ _ 3"]], config: BackboneConfig
 ) -> Float[torch.Tensor, "batch 3 size size"]:
-    """Images squashed to the backbone's square and scaled to [-1, 1]."""
-    side = config.image_size_px
-    squares = []
-    for image in images:
-        if image.shape[:2] != (side, side):
-            image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
-        squares.append(torch.from_numpy(np.ascontiguousarray(image)))
-    return torch.stack(squares).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    """Images squashed to the backbone's square and scaled to [-1, 1]; the same as `batch_pixel_values` of a batch."""
+    return batch_pixel_values(torch.stack([square(image) for image in images]), config)
+
+
+def batch_pixel_values(
+    squares: UInt8[torch.Tensor, "batch 3 side side"], config: BackboneConfig
+) -> Float[torch.Tensor, "batch 3 size size"]:
+    """Square images of a training batch at the backbone's size, scaled to [-1, 1]."""
+    size = config.image_size_px
+    if squares.shape[-1] != size:
+        squares = torch.nn.functional.interpolate(squares, (size, size), mode="bicubic", antialias=True)
+    return squares.float() / 127.5 - 1.0

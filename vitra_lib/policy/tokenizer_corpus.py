@@ -19,7 +19,12 @@ _ABOUT_ONE = (
     "Tilt the {a} back upright.",
     "Wipe the table to the right with the {a}.",
 )
-_ABOUT_TWO = ("Put the {a} on the {b}.", "Put the {a} in the {b}.", "Move the {a} over the {b}.", "Pour from the {a} into the {b}.")
+_ABOUT_TWO = (
+    "Put the {a} on the {b}.",
+    "Put the {a} in the {b}.",
+    "Move the {a} over the {b}.",
+    "Pour from the {a} into the {b}.",
+)
 # Words of kitchens, desks and hands which the world has no caption for; users' sentences have them.
 _EVERYDAY = """
 adjust apple arrange attach bag bag's ball banana basket board bolt book bread break brush bucket button cabinet cable

@@ -92,6 +92,7 @@ def relabel(sightings: list[Sighting], width_px: float | int, height_px: float |
 @lru_cache(maxsize=1)
 def _layers() -> list[tuple[np.ndarray, np.ndarray]]:
     if not WEIGHTS.is_file():
-        raise BadInput(f"{WEIGHTS.name} is missing from the package: make it with `vitra lifter handedness --data DIR`.")
+        raise BadInput(f"{WEIGHTS.name} is missing from the package; `vitra lifter handedness --data DIR` makes it.")
     with np.load(WEIGHTS, allow_pickle=False) as file:
-        return [(file[f"w{i}"].astype(np.float64), file[f"b{i}"].astype(np.float64)) for i in range(len(file.files) // 2)]
+        layers = range(len(file.files) // 2)
+        return [(file[f"w{i}"].astype(np.float64), file[f"b{i}"].astype(np.float64)) for i in layers]

@@ -76,7 +76,8 @@ def train(folder: Path, out: Path, seed: int = 0) -> dict:
         if isinstance(part, nn.Linear)
     ]
     with atomic_path(out) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{f"{name}{i}": array for i, pair in enumerate(layers) for name, array in zip("wb", pair, strict=True)})
+        named = ((f"{name}{i}", pair[k]) for i, pair in enumerate(layers) for k, name in enumerate("wb"))
+        np.savez(file, **dict(named))
     score = log_odds([(w.astype(float), b.astype(float)) for w, b in layers], x[test])
     record = {
         "command": f"vitra lifter handedness --data DIR --seed {seed}",

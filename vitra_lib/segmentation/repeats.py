@@ -140,9 +140,10 @@ def merge_repeats(
 ) -> tuple[tuple[Segment, ...], tuple[Caption, ...]]:
     """Join neighbouring segments of one hand that are said to do the same.
 
-    Two segments are joined when one ends where the other begins and their captions are the same sentence (case, blanks
-    and the final period do not count). Inside a repeat, words that say only in which direction a stroke goes do not count
-    either, and are left out where they differ: wiping to the left and to the right is wiping. "N/A" and weak captions never agree: they say nothing about the action.
+    Two segments are joined when one ends where the other begins and their captions are the same sentence (case,
+    blanks and the final period do not count). Inside a repeat, words that say only in which direction a stroke goes
+    do not count either, and are left out where they differ: wiping to the left and to the right is wiping. "N/A" and
+    weak captions never agree: they say nothing about the action.
 
     Args:
         segments: segments of both hands.
