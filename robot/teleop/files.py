@@ -155,8 +155,9 @@ def _write_video(path: Path, episode: TeleEpisode, images: Iterable[np.ndarray])
         raise BadInput(f"Episode {episode.name} has {len(episode)} frames, but no image was given.")
     with VideoWriter(path, episode.fps, first.shape[1], first.shape[0]) as video:
         video.write(first)
-        for count, image in enumerate(source, start=2):
+        for image in source:
             video.write(image)
+            count += 1
         if count != len(episode):
             raise BadInput(f"Episode {episode.name} has {len(episode)} frames, but {count} images were given.")
 

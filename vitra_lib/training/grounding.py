@@ -93,9 +93,9 @@ def palm_places(
         pose = state[:, part] * scale + normaliser.state_mean[first : first + 6]
         valid = batch.action_mask[:, :, part.start].numpy()
         moved = np.where(valid[..., None], action[..., part], 0.0)
-        R = from_euler_xyz(pose[:, 3:])
+        R = R_end = from_euler_xyz(pose[:, 3:])
         for step in range(moved.shape[1]):
-            R_end = from_euler_xyz(moved[:, step, 3:]) @ (R if step == 0 else R_end)
+            R_end = from_euler_xyz(moved[:, step, 3:]) @ R_end
         along = _PALM_M * (1.0 if side == "left" else -1.0)
         places[:, 0, hand] = pose[:, :3] + along * R[..., 0]
         places[:, 1, hand] = pose[:, :3] + moved[..., :3].sum(1) + along * R_end[..., 0]
