@@ -2,11 +2,13 @@
 
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from robot_hands import HandOnTerminal, slow_crc
 
+import robot
 from robot.drivers import xhand_wire as wire
 from robot.drivers.kinematic import ready_pose
 from robot.drivers.protocol import DriverFault, NoAnswer
@@ -136,9 +138,12 @@ def test_a_port_that_is_not_there_or_no_port_is_a_fault(tmp_path) -> None:
             XHandSerial(XHandConfig(port=str(path))).connect()
 
 
-def test_the_sign_of_the_index_bend_joint_is_a_setting() -> None:
+def test_the_sign_of_a_motor_comes_from_the_hand_table(tmp_path) -> None:
+    shipped = (Path(robot.__file__).parent / "xhand_joints.yaml").read_text()
+    table = tmp_path / "mine.yaml"
+    table.write_text(shipped.replace("motor_sign: {index_bend_joint: 1}", "motor_sign: {index_bend_joint: -1}"))
     with HandOnTerminal() as hand:
-        driver = XHandSerial(XHandConfig(port=hand.path, time_limit_s=0.5, index_bend_sign=-1))
+        driver = XHandSerial(XHandConfig(port=hand.path, time_limit_s=0.5, table=table))
         driver.connect()
         command = cleared(0.0005)
         driver.write_hand(command)
@@ -146,6 +151,11 @@ def test_the_sign_of_the_index_bend_joint_is_a_setting() -> None:
         assert sent[3] == pytest.approx(-command.hand[3]) and sent[4] == pytest.approx(command.hand[4])
         assert np.allclose(driver.read_hand()[0], command.hand, atol=1e-6)
         driver.disconnect()
+
+
+def test_a_table_of_another_hand_is_refused() -> None:
+    with pytest.raises(BadInput, match="12 joints"):
+        XHandConfig(table="allegro")
 
 
 class VendorPackage:

@@ -5,6 +5,8 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from robot.drivers.xhand_wire import (
     pack_frame,
     unpack_state,
 )
+from robot.hand.table import load_hand
 from robot.safety.gate import Cleared
 from vitra_lib.core.errors import BadInput, MissingAsset
 
@@ -44,8 +47,8 @@ class XHandConfig:
         gains: how hard it is driven.
         time_limit_s: longest wait for one answer; a state is 7.4 ms on the wire.
         attempts: how often a state is asked for before the hand counts as gone.
-        index_bend_sign: -1 where the hand turns its index bend joint the other way; published drivers differ, so look
-            at the hardware at low current first.
+        table: shipped hand table, or the path of one's own; its `motor_sign` says which joints this hardware turns the
+            other way. Published drivers differ about index bend, so look at the hardware at low current first.
     """
 
     port: str = "/dev/ttyUSB0"
@@ -53,18 +56,18 @@ class XHandConfig:
     gains: Gains = field(default_factory=Gains)
     time_limit_s: float = 0.05
     attempts: int = 2
-    index_bend_sign: int = 1
+    table: str | Path = "xhand"
 
     def __post_init__(self) -> None:
-        if not self.time_limit_s > 0 or self.attempts < 1 or self.index_bend_sign not in (-1, 1):
-            raise BadInput("time_limit_s must be above 0, attempts 1 or more, index_bend_sign -1 or 1.")
+        if not self.time_limit_s > 0 or self.attempts < 1:
+            raise BadInput("time_limit_s must be above 0, attempts 1 or more.")
+        if len(load_hand(self.table)) != JOINTS:
+            raise BadInput(f"The hand table {self.table} has not the {JOINTS} joints of an XHand.")
 
-    @property
+    @cached_property
     def signs(self) -> Float[np.ndarray, "12"]:
-        """Sign of each joint on this hardware."""
-        signs = np.ones(JOINTS)
-        signs[3] = self.index_bend_sign
-        return signs
+        """Sign of each joint on this hardware: angle sent = sign x angle."""
+        return load_hand(self.table).motor_sign
 
 
 class XHandSerial:
