@@ -1,17 +1,16 @@
-"""A serial port in raw mode with time limits, by the operating system's own terminal interface (POSIX)."""
+"""A serial port with time limits, on pyserial: every trip ends in bytes, or in a fault that says what happened."""
 
-import os
-import select
-import termios
 import time
 from pathlib import Path
+
+import serial
 
 from robot.drivers.protocol import DriverFault, NoAnswer
 from vitra_lib.core.errors import BadInput
 
 
 class SerialPort:
-    """Bytes in, bytes out; eight bits, no parity, one stop bit."""
+    """Bytes in, bytes out; eight bits, no parity, one stop bit. Nobody else may open the port meanwhile."""
 
     def __init__(self, path: str | Path, baud: int) -> None:
         """
@@ -20,25 +19,18 @@ class SerialPort:
             baud: rate that the system knows.
 
         Raises:
-            DriverFault: it can't be opened.
+            DriverFault: it can't be opened, is not a serial port, or another program has it.
             BadInput: the system doesn't know the rate.
         """
-        speed = getattr(termios, f"B{baud}", None)
-        if speed is None:
-            raise BadInput(f"This system's serial ports can't do {baud} baud.")
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        except OSError as error:
-            why = f"({error.strerror}); check cable and rights."
-            raise DriverFault(f"The serial port {path} can't be opened {why}") from None
-        settings = [termios.IGNPAR, 0, termios.CS8 | termios.CREAD | termios.CLOCAL, 0, speed, speed, [b"\0"] * 32]
-        settings[6][termios.VMIN] = 0
-        settings[6][termios.VTIME] = 0
-        try:
-            termios.tcsetattr(self._file, termios.TCSANOW, settings)
-        except termios.error as error:
-            os.close(self._file)
-            raise DriverFault(f"{path} is not a serial port ({error.args[-1]}).") from None
+            self._port = serial.Serial(str(path), baud, exclusive=True)
+        except ValueError as error:
+            raise BadInput(f"This system's serial ports can't do {baud} baud ({error}).") from None
+        except (serial.SerialException, OSError) as error:
+            raise DriverFault(
+                f"The serial port {path} can't be opened ({error}); check the cable, the rights, and that no other "
+                "program has it."
+            ) from None
 
     def write(self, data: bytes, until_s: float) -> None:
         """Send all bytes.
@@ -51,15 +43,13 @@ class SerialPort:
             NoAnswer: it did not take them in time.
             DriverFault: the port is gone.
         """
-        left = memoryview(data)
-        while left:
-            self._wait([], [self._file], until_s, "take a command")
-            try:
-                left = left[os.write(self._file, left) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise DriverFault(f"The serial port is gone ({error.strerror}).") from None
+        try:
+            self._port.write_timeout = _left(until_s, "take a command")
+            self._port.write(data)
+        except serial.SerialTimeoutException:
+            raise NoAnswer("The device did not take a command in time.") from None
+        except (serial.SerialException, OSError) as error:
+            raise DriverFault(f"The serial port is gone ({error}).") from None
 
     def read(self, until_s: float) -> bytes:
         """Whatever bytes have come, at least one.
@@ -68,26 +58,40 @@ class SerialPort:
             NoAnswer: nothing came in time.
             DriverFault: the port is gone.
         """
-        self._wait([self._file], [], until_s, "answer")
         try:
-            data = os.read(self._file, 4096)
-        except OSError as error:
-            raise DriverFault(f"The serial port is gone ({error.strerror}).") from None
+            self._port.timeout = _left(until_s, "answer")
+            data = self._port.read(1)
+            if data:
+                data += self._port.read(self._port.in_waiting)
+        except (serial.SerialException, OSError) as error:
+            raise DriverFault(f"The serial port is gone ({error}).") from None
         if not data:
-            raise DriverFault("The serial port was closed from the other end.")
+            raise NoAnswer("The device did not answer in time.")
         return data
 
     def drop_input(self) -> None:
-        """Forget bytes that have come and were not read."""
-        termios.tcflush(self._file, termios.TCIFLUSH)
+        """Forget bytes that have come and were not read.
+
+        Raises:
+            DriverFault: the port is gone.
+        """
+        try:
+            self._port.read(self._port.in_waiting)
+        except (serial.SerialException, OSError) as error:
+            raise DriverFault(f"The serial port is gone ({error}).") from None
 
     def close(self) -> None:
         """Close it; safe to call twice."""
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = -1
+        self._port.close()
 
-    def _wait(self, readers: list[int], writers: list[int], until_s: float, what: str) -> None:
-        left = until_s - time.monotonic()
-        if left <= 0 or not any(select.select(readers, writers, [], left)):
-            raise NoAnswer(f"The device did not {what} in time.")
+
+def _left(until_s: float, what: str) -> float:
+    """Seconds until then.
+
+    Raises:
+        NoAnswer: it has passed.
+    """
+    left = until_s - time.monotonic()
+    if left <= 0:
+        raise NoAnswer(f"The device did not {what} in time.")
+    return left
