@@ -6,4 +6,9 @@ SUBVERBS: tuple[str, ...] = (
     "lag",
     "run",
     "replay",
+    "mjcf",
+    "demonstrate",
+    "finetune",
+    "evaluate",
+    "compare",
 )

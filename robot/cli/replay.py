@@ -1,6 +1,7 @@
 """`vitra robot replay EPISODE`: play the commands of a recorded episode through the control loop and the safety layer.
 
-A dry run on a kinematic robot unless told otherwise: hardware is opened with --real and moved with --real --execute.
+A dry run on a kinematic robot unless told otherwise: hardware is opened with --real and moved with --real --execute;
+`--simulate TASK --seed S` plays it in a simulated scene, such as the one it was recorded in.
 """
 
 import argparse

@@ -3,8 +3,10 @@
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +25,9 @@ from robot.safety.gate import SafetyGate
 from vitra_lib.contracts.hand_track import Side
 from vitra_lib.core.errors import BadInput
 
+if TYPE_CHECKING:
+    from robot.simulation.driver import SimulatedRig
+
 
 @dataclass(frozen=True, eq=False)
 class OpenRig:
@@ -31,21 +36,28 @@ class OpenRig:
     Attributes:
         robot, camera, clock: belong together.
         arming: the two keys.
+        simulation: the trial that they are of; None for hardware and for the kinematic robot.
     """
 
     robot: Robot
     camera: Camera
     clock: Clock
     arming: Arming
+    simulation: "SimulatedRig | None" = None
 
 
 def open_rig(args: argparse.Namespace) -> OpenRig:
-    """The hardware with --real, the kinematic robot without.
+    """The hardware with --real, a task in simulation with --simulate, the kinematic robot without.
 
     Raises:
-        BadInput: --execute without --real.
+        BadInput: --execute without --real, or --real with --simulate.
+        UnknownName: no such task or split.
     """
     arming = Arming(args.real, args.execute)
+    if args.simulate is not None:
+        return _open_task(args, arming)
+    if args.film is not None:
+        raise BadInput("--film shows a simulation; name a task with --simulate.")
     if not arming.real:
         clock = ManualClock()
         return OpenRig(KinematicRobot(clock), StillCamera(clock), clock, arming)
@@ -56,6 +68,19 @@ def open_rig(args: argparse.Namespace) -> OpenRig:
     # Without --execute the controller is in its own simulation too, so that nothing can move by mistake.
     arm = RealmanArm(RealmanConfig(host=args.arm_host, is_simulated=not arming.execute), clock)
     return OpenRig(Rig(arm, hand, camera, clock), camera, clock, arming)
+
+
+def _open_task(args: argparse.Namespace, arming: Arming) -> OpenRig:
+    """A scene of a task."""
+    from robot.simulation.driver import open_simulation
+    from robot.simulation.tasks import sample_scene
+
+    if arming.real:
+        raise BadInput("--real opens the hardware and --simulate a simulation; leave one of them out.")
+    rig = open_simulation(sample_scene(args.simulate, args.seed, args.split))
+    if rig.setup.side != args.side:
+        raise BadInput(f"The task {args.simulate} is for the {rig.setup.side} arm; leave --side out.")
+    return OpenRig(rig.robot, rig.camera, rig.clock, arming, rig)
 
 
 def read_setup(path: Path | None, side: Side, instruction: str, arming: Arming) -> Setup:
@@ -84,11 +109,17 @@ def read_setup(path: Path | None, side: Side, instruction: str, arming: Arming) 
 
 
 def finish(args: argparse.Namespace, rig: OpenRig, source: Source, what: Callable[[], str]) -> int:
-    """Run a source, write the journal, and say how it ended; 0 if it ended by itself."""
-    gate = SafetyGate(SafetyConfig(side=args.side))
-    print(rig.arming.describe())
+    """Run a source, write film and journal, and say how it ended; 0 if it ended by itself."""
+    simulated = rig.simulation
+    gate = SafetyGate(SafetyConfig(side=args.side) if simulated is None else simulated.safety)
+    print(rig.arming.describe() if simulated is None else f"Simulation: {simulated.simulation.scene.instruction}")
     loop = ControlLoop(rig.robot, gate, rig.clock, LoopConfig(args.duration, rig.arming))
-    trace = loop.run(source)
+    with ExitStack() as stack:
+        if args.film is not None and simulated is not None:
+            from robot.simulation.film import FilmedSource
+
+            source = stack.enter_context(FilmedSource(source, simulated, args.film))
+        trace = loop.run(source)
     summary = gate.journal.summary()
     print(f"{what()}, {len(trace)} ticks, {summary['sent']} commands cleared, {trace.overruns} late ticks")
     for name, ticks in summary["interventions"].items():
@@ -96,7 +127,20 @@ def finish(args: argparse.Namespace, rig: OpenRig, source: Source, what: Callabl
     if args.journal is not None:
         gate.journal.write(args.journal)
         print(args.journal)
+    if args.film is not None:
+        print(args.film)
     ends = {"over": "the end", "duration": "the time was up", "interrupted": "emergency stop (Ctrl-C)"}
     ends |= {"stopped": "the safety layer stopped the robot", "fault": trace.fault}
     print(f"Ended: {ends[trace.ending]}")
+    if simulated is not None:
+        print(_judged(simulated))
     return 0 if trace.ending in ("over", "duration") else 3
+
+
+def _judged(rig: "SimulatedRig") -> str:
+    """What became of the task."""
+    from robot.simulation.tasks import outcome
+
+    found = outcome(rig.simulation, rig.simulation.scene)
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in found.figures.items())
+    return f"{'Success' if found.success else f'No success: {found.reason}'} ({figures})"

@@ -1,5 +1,6 @@
 """A policy as a source of wishes: asked in the background, answered in wrist steps, played as joint angles."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from vitra_lib.geometry.rotations import euler_xyz
 from vitra_lib.geometry.transforms import invert
 
 PER_HAND = 18
+_KEPT = 256
 
 Ask = Callable[[dict[str, Any], Float[np.ndarray, "known 36"]], Float[np.ndarray, "chunk 36"]]
 """From an observation and the steps that are settled already to a chunk of steps [m, rad]."""
@@ -47,6 +49,18 @@ class Setup:
             rigid = T.shape == (4, 4) and np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=1e-6)
             if not rigid or not np.allclose(T[3], [0, 0, 0, 1]) or np.linalg.det(T[:3, :3]) < 0:
                 raise BadInput(f"{name} is not a rigid transform of 4 x 4 numbers.")
+
+
+def hand_in_camera(setup: Setup, arm: Arm, position: Float[np.ndarray, " joints"]) -> Float[np.ndarray, "18"]:
+    """[t (3) m, euler(R) (3) rad, 12 angles rad] of the one hand in the head camera: its part of a policy's state.
+
+    Args:
+        setup: where the camera and the wrist are.
+        arm: kinematics.
+        position: measured angles of arm and hand [rad].
+    """
+    T = invert(setup.T_base_cam) @ arm.forward(position[:ARM_JOINTS]) @ setup.T_flange_mount
+    return np.concatenate([T[:3, 3], euler_xyz(T[:3, :3]), position[ARM_JOINTS:]])
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ class PolicySource:
         broker: the chunks.
         answers: how many have come.
         latencies_s: of each.
+        played: the last chunks that came, to look at afterwards.
     """
 
     def __init__(
@@ -96,6 +111,7 @@ class PolicySource:
         self.broker = ChunkBroker(self._config.broker)
         self.answers, self._sequence = 0, 0
         self.latencies_s: list[float] = []
+        self.played: deque[Chunk] = deque(maxlen=_KEPT)
         self._steps: tuple[float, Float[np.ndarray, "chunk 36"]] | None = None
 
     def wish(self, reading: Reading, now_s: float) -> Wish | None:
@@ -104,6 +120,7 @@ class PolicySource:
         if answer is not None:
             chunk, steps = answer
             self.broker.add(chunk)
+            self.played.append(chunk)
             self._steps = (chunk.start_s, steps)
             self.answers += 1
             self.latencies_s.append(now_s - chunk.start_s)
@@ -141,10 +158,8 @@ class PolicySource:
 
     def _state(self, reading: Reading) -> Float[np.ndarray, "36"]:
         """[t, euler(R), 12 angles] of the hand in the camera; zeros for the other one."""
-        T_base_flange = self._arm.forward(reading.position[:ARM_JOINTS])
-        T = invert(self._setup.T_base_cam) @ T_base_flange @ self._setup.T_flange_mount
         state = np.zeros(2 * PER_HAND)
-        hand = np.concatenate([T[:3, 3], euler_xyz(T[:3, :3]), reading.position[ARM_JOINTS:]])
+        hand = hand_in_camera(self._setup, self._arm, reading.position)
         state[self._mine] = hand
         return state
 

@@ -74,7 +74,12 @@ def _srgb_table() -> np.ndarray:
 _SRGB = _srgb_table()
 
 
-def _display(linear: Float[np.ndarray, "*shape 3"], exposure: float) -> Float[np.ndarray, "*shape 3"]:
+def encode(light: Float[np.ndarray, "*shape 3"]) -> UInt8[np.ndarray, "*shape 3"]:
+    """Linear light in 0..1 as 8-bit sRGB."""
+    return _SRGB[np.clip(np.rint(light * 4096), 0, 4096).astype(np.int32)]
+
+
+def display(linear: Float[np.ndarray, "*shape 3"], exposure: float) -> Float[np.ndarray, "*shape 3"]:
     """Exposure and a soft shoulder, so that highlights bend instead of clipping; still linear light in 0..1."""
     x = np.maximum(linear * np.float32(exposure), 0)
     knee = np.float32(0.75)
@@ -192,7 +197,7 @@ class _Painter:
                 self.packed, surface, 2 * config.ambient_samples, config.ambient_reach_m, config.seed
             )
             picture[hit] = shading.compose(self.packed, self.scene, surface, seen, openness)
-        return _display(picture, self.config.exposure).reshape(-1, 4, 3).mean(axis=1)
+        return display(picture, self.config.exposure).reshape(-1, 4, 3).mean(axis=1)
 
 
 def render(scene: Scene, camera: Camera, config: RenderConfig | None = None) -> Rendered:
@@ -209,12 +214,12 @@ def render(scene: Scene, camera: Camera, config: RenderConfig | None = None) -> 
     config = config or RenderConfig()
     painter = _Painter(scene, camera, config)
     linear, depth, owner, normals = painter.full_frame()
-    picture = _display(linear, config.exposure)
+    picture = display(linear, config.exposure)
     if config.antialias:
         rows, columns = np.nonzero(_edges(owner, depth, normals))
         if len(rows):
             picture[rows, columns] = painter.supersampled(rows, columns)
-    image = _SRGB[np.clip(np.rint(picture * 4096), 0, 4096).astype(np.int32)]
+    image = encode(picture)
     if config.post is not None:
         image = apply_camera_effects(image, config.post)
     ids = np.array([0, *(thing.instance_id for thing in scene.objects)], np.uint16)
