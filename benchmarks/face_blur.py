@@ -12,12 +12,13 @@ world has no people. The figures go to results/records/faces.json.
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from vitra_lib.evaluation.accuracy import Figure
+from vitra_lib.evaluation.proportions import Proportion
 from vitra_lib.runs.records import write_figures_record
 from vitra_lib.video import VideoReader
 from vitra_lib.video.anonymise import AnonymiseConfig, cover_faces
@@ -30,25 +31,10 @@ ROLLED_SIZE_PX = 100
 COVERED = 0.8
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One line of the record; a share with Wilson's 95 % interval."""
-
-    name: str
-    value: float
-    unit: str
-    n: int
-    ci95: tuple[float, float] | None = None
-
-
 def share(name: str, hits: int, n: int) -> Figure:
-    """hits / n with its interval."""
-    z, p = 1.96, hits / n
-    middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    figure = Figure(name, p, "share", n, (float(max(0, low)), float(min(1, high))))
-    print(f"{name:58s} {hits:5d} / {n:<5d} = {p:.3f}", flush=True)
-    return figure
+    """hits / n with Wilson's 95 % interval."""
+    print(f"{name:58s} {hits:5d} / {n:<5d} = {hits / n:.3f}", flush=True)
+    return Proportion(hits, n).figure(name)
 
 
 def read(path: Path) -> np.ndarray:

@@ -11,7 +11,6 @@ clips of the same length; what does grow with it are the tracks themselves, abou
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import cv2
 
+from vitra_lib.evaluation.accuracy import Figure
+from vitra_lib.runs.records import write_figures_record
 from vitra_lib.video import VideoReader, VideoWriter
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -54,12 +55,28 @@ def measure(video: Path, out: Path) -> dict[str, float]:
     }
 
 
+def figures_of(rows: list[dict[str, float]]) -> list[Figure]:
+    """The record's figures: per length speed, processor time and memory, and how the last two grow."""
+    figures = []
+    for row in rows:
+        place, frames = f"{row['minutes']:g} min of video", int(row["frames"])
+        cpu, first = row["cpu_s_per_frame"], rows[0]
+        figures += [
+            Figure(f"speed, {place}", frames / row["wall_s"], "frames/s", frames),
+            Figure(f"processor time per frame, {place}", 1000 * cpu, "ms", frames),
+            Figure(f"peak memory, {place}", row["peak_mb"], "MB", frames),
+            Figure(f"processor time, {place} over first", cpu / first["cpu_s_per_frame"], "ratio", frames),
+            Figure(f"peak memory, {place} over first", row["peak_mb"] / first["peak_mb"], "ratio", frames),
+        ]
+    return figures
+
+
 def main() -> None:
-    """Measure all lengths and print one line for each."""
+    """Measure all lengths, print one line for each and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, required=True, help="a short clip with hands")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 2, 3], help="lengths to measure")
-    parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
+    parser.add_argument("--records", type=Path, default=Path("results/records"), help="folder for the record")
     args = parser.parse_args()
     rows: list[dict[str, float]] = []
     print("minutes  frames  frames/s  cpu ms/frame (ratio)  peak MB (ratio)")
@@ -78,8 +95,9 @@ def main() -> None:
                 flush=True,
             )
             video.unlink()
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    parameters = {"minutes": args.minutes, "width_px": WIDTH_PX, "height_px": HEIGHT_PX}
+    inputs = {args.video.name: args.video}
+    print(f"-> {write_figures_record('reconstruction.speed', figures_of(rows), parameters, inputs, args.records)}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from reconstruction_motions import K_PX, hand_motion, observed
+from scipy.special import ndtr
 
 from vitra_lib.contracts import HandTrack
 from vitra_lib.core.errors import BadInput
@@ -115,7 +116,7 @@ def test_a_left_hand_is_the_mirror_of_a_right_one():
     right = fit_hand("right", lifted, detections, K_PX, times, load_hand_model())
     left = fit_hand(
         "left",
-        LiftedHand("left", mirror_points(lifted.joints_cam), lifted.sigma_m, lifted.shape_sigma_m, lifted.is_valid),
+        LiftedHand("left", mirror_points(lifted.joints_cam), lifted.sigma_m, lifted.error_m, lifted.is_valid),
         HandDetections("left", uv, detections.world_landmarks_m, detections.score, detections.is_detected),
         K_PX,
         times,
@@ -138,7 +139,7 @@ def test_unseen_frames_stay_invalid_and_far_runs_do_not_touch_each_other():
     assert both.is_valid.tolist() == seen.tolist() and np.isnan(both.joints_cam[35]).all() and both.confidence[35] == 0
     parts = []
     for rows in (slice(0, 30), slice(45, 80)):
-        arrays = (lifted.joints_cam, lifted.sigma_m, lifted.shape_sigma_m, lifted.is_valid)
+        arrays = (lifted.joints_cam, lifted.sigma_m, lifted.error_m, lifted.is_valid)
         part = LiftedHand("right", *(array[rows] for array in arrays))
         points = HandDetections(
             "right", keypoints[rows], detections.world_landmarks_m[rows], detections.score[rows], seen[rows]
@@ -158,16 +159,27 @@ def test_chunks_of_a_long_clip_join_without_a_seam(monkeypatch):
     assert np.abs(whole.t_cam_wrist - pieces.t_cam_wrist).max() < 0.005
 
 
-def test_confidence_falls_with_reprojection_and_with_doubt_about_depth():
+def test_confidence_falls_with_reprojection_and_with_the_expected_error():
     times, truth = hand_motion(8, 30)
     lifted, detections = observed(truth, 8, 0.3)
     sure = fit_hand("right", lifted, detections, K_PX, times, load_hand_model())
-    unsure = fit_hand("right", replace(lifted, sigma_m=lifted.sigma_m * 5), detections, K_PX, times, load_hand_model())
+    unsure = fit_hand("right", replace(lifted, error_m=lifted.error_m * 5), detections, K_PX, times, load_hand_model())
     shuffled = replace(detections, keypoints_px=detections.keypoints_px[:, ::-1])
     wrong = fit_hand("right", lifted, shuffled, K_PX, times, load_hand_model())
     assert sure.confidence.min() >= 0 and sure.confidence.max() <= 1
     assert np.median(unsure.confidence) < 0.6 * np.median(sure.confidence)
     assert np.median(wrong.confidence) < 0.5 * np.median(sure.confidence)
+    # where the residual is the usual one, an expected error of `good_error_m` is as likely exceeded as not
+    config = FitConfig()
+    even = replace(lifted, error_m=np.full(30, config.good_error_m))
+    found = fit_hand("right", even, detections, K_PX, times, load_hand_model(), config)
+    missed = reprojection_rel(found.joints_cam, detections.keypoints_px, K_PX)
+    usual = np.argmin(np.abs(missed - config.usual_reprojection))
+    nearest = (missed[usual] / config.usual_reprojection) ** (-config.reprojection_power)
+    np.testing.assert_allclose(found.confidence[usual], ndtr(np.log(nearest) / config.error_spread), atol=0.01)
+    endless = replace(lifted, error_m=np.full(30, np.inf))
+    unknown = fit_hand("right", endless, detections, K_PX, times, load_hand_model())
+    assert (unknown.confidence == 0).all()
     assert np.median(reprojection_rel(truth.joints_cam, detections.keypoints_px, K_PX)) < 0.06
 
 

@@ -8,8 +8,17 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from vitra_lib.core.errors import BadInput, MissingAsset
+from vitra_lib.evaluation.hands import rank_correlation
 from vitra_lib.reconstruction.identity import HandDetections
-from vitra_lib.reconstruction.lifter import WEIGHTS_PATH, Lifter, decode, encode, encode_truth, read_record
+from vitra_lib.reconstruction.lifter import (
+    LEAST_APART_M,
+    WEIGHTS_PATH,
+    Lifter,
+    decode,
+    encode,
+    encode_truth,
+    read_record,
+)
 from vitra_lib.reconstruction.lifter_data import SHARD_FIELDS, as_right_hands
 from vitra_lib.reconstruction.lifter_scores import errors, lift_samples, naive_lift
 
@@ -90,7 +99,7 @@ def test_mirrored_hand_gives_the_mirrored_lift_exactly(samples, lifter):
     left = lifter.lift(mirrored, centred)
     np.testing.assert_array_equal(left.joints_cam, right.joints_cam * [-1.0, 1.0, 1.0])
     np.testing.assert_array_equal(left.sigma_m, right.sigma_m)
-    np.testing.assert_array_equal(left.shape_sigma_m, right.shape_sigma_m)
+    np.testing.assert_array_equal(left.error_m, right.error_m)
 
 
 def test_beats_both_controls_on_held_out_renders(samples, lifter):
@@ -125,6 +134,23 @@ def test_predicted_errors_tell_good_from_bad(samples, lifter):
         assert actual[trusted].mean() > actual[~trusted].mean()
 
 
+def test_the_expected_error_is_the_typical_one_and_falls_with_agreement(samples, lifter):
+    features, frame = encode(samples.rays_cam, samples.world_landmarks_m, samples.score)
+    joints, wrist_m, doubts = lifter.doubts(features, frame)
+    targets, spread = lifter.predict(features)
+    np.testing.assert_allclose(joints, decode(targets, frame), atol=1e-12)
+    np.testing.assert_allclose(wrist_m, spread[:, 0] * np.linalg.norm(joints[:, 0], axis=-1))
+    expected = lifter.expected_error_m(doubts)
+    actual = np.linalg.norm(joints - samples.joints_cam, axis=-1).mean(axis=1)
+    assert 0.7 < np.median(actual / expected) < 1.4
+    assert rank_correlation(expected, actual) > 0.25
+    assert rank_correlation(expected, np.roll(actual, len(actual) // 2)) < 0.2  # control: errors of other hands
+    alone = Lifter(lifter.layers[:1], lifter.mean, lifter.std, lifter.target_mean, lifter.target_std)
+    plain, _, own = alone.doubts(features, frame)
+    np.testing.assert_allclose(own[:, 1], np.log(LEAST_APART_M))  # one member has nobody to disagree with
+    np.testing.assert_allclose(alone.expected_error_m(own), np.exp(own[:, 0]))
+
+
 def test_undetected_frames_stay_invalid(samples, lifter):
     seen = detections_of(samples)
     gone = seen.is_detected.copy()
@@ -137,7 +163,7 @@ def test_undetected_frames_stay_invalid(samples, lifter):
     assert lifted.is_valid[3::2].all()
     assert np.isnan(lifted.joints_cam[~lifted.is_valid]).all()
     assert np.isinf(lifted.sigma_m[~lifted.is_valid]).all()
-    assert np.isinf(lifted.shape_sigma_m[~lifted.is_valid]).all()
+    assert np.isinf(lifted.error_m[~lifted.is_valid]).all()
     none = lifter.lift(HandDetections("left", px, seen.world_landmarks_m, seen.score, np.zeros(len(px), bool)), K)
     assert not none.is_valid.any()
 

@@ -13,7 +13,7 @@ from vitra_lib.hands.grasps import sample_pose, to_rotations
 from vitra_lib.hands.kinematics import joints_of, rest_chains
 from vitra_lib.hands.model import load_hand_model
 from vitra_lib.reconstruction.identity import Sighting
-from vitra_lib.reconstruction.lifter import Lifter
+from vitra_lib.reconstruction.lifter import Lifter, encode
 from vitra_lib.reconstruction.lifter_data import (
     LifterSamples,
     RenderJob,
@@ -24,7 +24,13 @@ from vitra_lib.reconstruction.lifter_data import (
     render_shards,
     samples_of,
 )
-from vitra_lib.reconstruction.lifter_scores import constant_control, errors, lift_samples, palm_rotation_error
+from vitra_lib.reconstruction.lifter_scores import (
+    constant_control,
+    errors,
+    fit_belief,
+    lift_samples,
+    palm_rotation_error,
+)
 from vitra_lib.reconstruction.lifter_training import (
     QUICK_CANDIDATES,
     Candidate,
@@ -81,8 +87,26 @@ def test_table_chooses_on_validation_and_writes_what_it_loads(made_up, tmp_path)
     again = Lifter.load(tmp_path / "w.npz")
     a, b = lift_samples(lifter, made_up), lift_samples(again, made_up)
     assert np.median(np.linalg.norm(a - b, axis=-1)) < 1e-3  # half precision
+    np.testing.assert_allclose(again.belief, lifter.belief, rtol=1e-5)
+    np.testing.assert_allclose(record["belief"], lifter.belief, atol=1e-4)
     assert json.loads((tmp_path / "w.json").read_text())["samples"]["training"] > 0
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_belief_finds_how_doubt_goes_with_error(made_up):
+    lifter = train(made_up, Candidate("tiny", width=32, hidden=1, epochs=4, members=2), 0)
+    features, frame = encode(made_up.rays_cam, made_up.world_landmarks_m, made_up.score)
+    joints, _, doubts = lifter.doubts(features, frame)
+    wanted = np.array([-1.0, 0.6, 0.3, -0.2])
+    # truths that lie just as far away as the wanted belief says
+    off_m = np.exp(wanted[0] + doubts @ wanted[1:])
+    moved = replace(made_up, joints_cam=joints + off_m[:, None, None] * [0.0, 0.6, 0.8])
+    np.testing.assert_allclose(fit_belief(lifter, [moved]), wanted, atol=1e-6)
+    # sets count alike, however large: thirty copies of one set do not drown another
+    twice = replace(moved, joints_cam=joints + 2 * off_m[:, None, None] * [0.0, 0.6, 0.8])
+    many = LifterSamples.joined([twice] * 30)
+    np.testing.assert_allclose(fit_belief(lifter, [moved, many])[0], wanted[0] + 0.5 * np.log(2), atol=1e-6)
+    assert lifter.belief.tolist() == [0, 1, 0, 0], "an untaught belief takes the networks' word"
 
 
 def test_perceptron_is_reproducible(made_up):

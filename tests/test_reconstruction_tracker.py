@@ -109,7 +109,7 @@ def test_bundle_holds_both_networks_uncompressed():
 def test_without_mediapipe_one_command_is_named(monkeypatch):
     hand_task.cache_clear()
     monkeypatch.setattr(tracker.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingAsset, match="pip install mediapipe==0.10.14"):
+    with pytest.raises(MissingAsset, match="`make env` in the repository, or `pip install mediapipe==0.10.14`"):
         hand_task()
     hand_task.cache_clear()
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from vitra_lib.contracts.hand_track import HandTrack
 from vitra_lib.core.errors import BadInput
@@ -246,16 +245,3 @@ def summarise(
     medians = [np.median(np.concatenate([parts[i] for i in pick])) for pick in picks]
     low, high = np.percentile(medians, [2.5, 97.5])
     return Summary(float(np.median(values)), float(values.mean()), len(values), (float(low), float(high)))
-
-
-def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
-    """Rank correlation of two figures of the same frames; frames in which one is not finite are left out.
-
-    Returns:
-        In [-1, 1]; NaN of fewer than 3 frames, or where one of the two never changes.
-    """
-    both = np.isfinite(a) & np.isfinite(b)
-    a, b = a[both], b[both]
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

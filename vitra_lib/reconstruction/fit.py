@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr
 
 from vitra_lib.contracts.hand_track import HandTrack, Side
 from vitra_lib.core.errors import BadInput
@@ -52,8 +53,12 @@ class FitConfig:
         robust_at: residual, in standard deviations, where a point begins to count as an outlier.
         iterations: most solver steps; 0 keeps the closed form.
         stop_at: relative decrease of the cost at which the solver stops.
-        good_reprojection: residual, relative to the hand's length, at which confidence has halved.
-        good_error_m: joint error expected by the lifter at which confidence has halved [m].
+        good_error_m: confidence is the chance that the joints of a frame are off by less than this on average [m].
+        error_spread: standard deviation of the logarithm of true over expected joint error.
+        usual_reprojection: residual, relative to the hand's length, at which the lifter's expectation stands.
+        reprojection_power: how fast the expected error grows with the residual.
+        lost_reprojection: residual, relative to the hand's length, at which the points may as well be another hand's;
+            confidence has halved there and soon vanishes.
     """
 
     betas: tuple[float, ...] = (0.0,) * 10
@@ -72,8 +77,11 @@ class FitConfig:
     robust_at: float = 2.0
     iterations: int = 8
     stop_at: float = 1e-3
-    good_reprojection: float = 0.3
     good_error_m: float = 0.05
+    error_spread: float = 0.65
+    usual_reprojection: float = 0.11
+    reprojection_power: float = 0.2
+    lost_reprojection: float = 0.5
 
     def __post_init__(self) -> None:
         if len(self.betas) != 10:
@@ -248,9 +256,14 @@ def _weights(config: FitConfig, chains: BoneChains) -> SolverWeights:
 def _confidence(
     track: HandTrack, lifted: LiftedHand, detections: HandDetections, K_px: np.ndarray, config: FitConfig
 ) -> Float[np.ndarray, " time"]:
-    """Detector score, halved where the points miss the hand by `good_reprojection` and again where the lifter itself
-    expects the joints to be off by `good_error_m`; 0 where invalid."""
-    missed = reprojection_rel(track.joints_cam, detections.keypoints_px, K_px) / config.good_reprojection
-    expected = np.hypot(lifted.sigma_m, lifted.shape_sigma_m) / config.good_error_m
-    confidence = np.clip(detections.score, 0, 1) / (1 + missed**2) / (1 + expected**2)
-    return np.where(track.is_valid, confidence, 0.0)
+    """Chance that the joints of a frame are off by less than `good_error_m` on average; 0 where invalid.
+
+    The expected error is the lifter's, times a power of how far the fitted hand misses the detected points; true errors
+    scatter about it like a log-normal. The numbers of `FitConfig` are from validation renders.
+    """
+    missed = reprojection_rel(track.joints_cam, detections.keypoints_px, K_px)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.log(lifted.error_m) + config.reprojection_power * np.log(missed / config.usual_reprojection)
+        chance = ndtr((np.log(config.good_error_m) - expected) / config.error_spread)
+        chance = chance / (1 + (missed / config.lost_reprojection) ** 4)
+    return np.where(track.is_valid, chance, 0.0)

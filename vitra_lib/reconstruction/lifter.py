@@ -25,6 +25,8 @@ JOINT_SCALE_M = 0.1
 FEATURES = 42 + 1 + 63 + 1 + 2
 TARGETS = 60 + 3
 OUTPUTS = TARGETS + 2
+LEAST_APART_M = 1e-4
+"""Members that agree better than this agree by chance, or there is only one."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class LiftedHand:
         side: "left" or "right".
         joints_cam: (time, 21, 3) joints in the camera of the same frame [m]; NaN where not valid.
         sigma_m: (time,) predicted error of the wrist's position [m]; infinite where not valid.
-        shape_sigma_m: (time,) predicted mean error of the joints relative to the wrist [m]; infinite where not valid.
+        error_m: (time,) expected mean error of the joints in the camera [m]; infinite where not valid.
         is_valid: (time,) True where the hand was detected and lifted in front of the camera.
     """
 
     side: Side
     joints_cam: Float[np.ndarray, "time 21 3"]
     sigma_m: Float[np.ndarray, " time"]
-    shape_sigma_m: Float[np.ndarray, " time"]
+    error_m: Float[np.ndarray, " time"]
     is_valid: Bool[np.ndarray, " time"]
 
     def __len__(self) -> int:
@@ -151,6 +153,7 @@ class Lifter:
         layers: per member, its (weight (in, out), bias (out,)) pairs; ReLU between them.
         mean, std: (features,) normalisation of the features; a feature with std = inf is ignored.
         target_mean, target_std: (63,) normalisation of the targets.
+        belief: (4,) what `expected_error_m` makes of the signs of doubt; None = the predicted error as it is.
     """
 
     def __init__(
@@ -160,10 +163,12 @@ class Lifter:
         std: Float[np.ndarray, " features"],
         target_mean: Float[np.ndarray, "63"],
         target_std: Float[np.ndarray, "63"],
+        belief: Float[np.ndarray, "4"] | None = None,
     ) -> None:
         self.layers = layers
         self.mean, self.std = mean, std
         self.target_mean, self.target_std = target_mean, target_std
+        self.belief = np.array([0.0, 1.0, 0.0, 0.0]) if belief is None else belief
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Lifter":
@@ -180,6 +185,10 @@ class Lifter:
     ) -> tuple[Float[np.ndarray, "n 63"], Float[np.ndarray, "n 2"]]:
         """Targets of `encode_truth`; and the predicted errors of the wrist's position, in units of its depth, and of
         the joints relative to the wrist, in units of `JOINT_SCALE_M`."""
+        return self._scaled(self._outputs(features).mean(axis=0))
+
+    def _outputs(self, features: np.ndarray) -> np.ndarray:
+        """(members, n, outputs) of the networks."""
         x0 = (features - self.mean) / self.std
         outputs = []
         for member in self.layers:
@@ -189,8 +198,39 @@ class Lifter:
                 if index + 1 < len(member):
                     x = np.maximum(x, 0.0)
             outputs.append(x)
-        mean = np.mean(outputs, axis=0)
-        return mean[:, :TARGETS] * self.target_std + self.target_mean, np.exp(np.clip(mean[:, TARGETS:], -8.0, 2.0))
+        return np.stack(outputs)
+
+    def _scaled(self, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and predicted errors from an output of the networks."""
+        targets = output[:, :TARGETS] * self.target_std + self.target_mean
+        return targets, np.exp(np.clip(output[:, TARGETS:], -8.0, 2.0))
+
+    def doubts(
+        self, features: Float[np.ndarray, "n features"], frame: RayFrame
+    ) -> tuple[Float[np.ndarray, "n 21 3"], Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
+        """Lifted right hands, and every sign that they may be wrong.
+
+        Returns:
+            joints in the camera [m]; predicted error of the wrist's position [m]; logarithms of the predicted error of
+            the whole hand [m], of the mean distance of the members' joints from their mean [m], and of the hand's
+            apparent size (a small hand is a far or foreshortened one).
+        """
+        outputs = self._outputs(features)
+        targets, spread = self._scaled(outputs.mean(axis=0))
+        joints = decode(targets, frame)
+        alone = np.stack([decode(self._scaled(output)[0], frame) for output in outputs])
+        apart = np.linalg.norm(alone - joints, axis=-1).mean(axis=(0, 2))
+        wrist = spread[:, 0] * np.linalg.norm(joints[:, 0], axis=-1)
+        whole = np.hypot(wrist, spread[:, 1] * JOINT_SCALE_M)
+        return joints, wrist, np.log(np.stack([whole, np.maximum(apart, LEAST_APART_M), frame.size], axis=-1))
+
+    def expected_error_m(self, doubts: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Typical mean error of the joints in the camera [m] of hands with such `doubts`.
+
+        A product of powers, fitted to hands that the networks were not trained on: what a network predicts of itself
+        is too rosy, for it has seen its errors on hands it knew.
+        """
+        return np.exp(self.belief[0] + doubts @ self.belief[1:])
 
     def lift(self, detections: HandDetections, K_px: Float[np.ndarray, "3 3"]) -> LiftedHand:
         """Lift every detected frame of one hand.
@@ -206,7 +246,7 @@ class Lifter:
             raise BadInput(f"Intrinsics need finite, positive focal lengths, not fx = {K_px[0, 0]}, fy = {K_px[1, 1]}.")
         time = len(detections)
         joints = np.full((time, 21, 3), np.nan)
-        sigma, shape_sigma = np.full(time, np.inf), np.full(time, np.inf)
+        sigma, error = np.full(time, np.inf), np.full(time, np.inf)
         finite = np.isfinite(detections.keypoints_px).all((1, 2)) & np.isfinite(detections.world_landmarks_m).all(
             (1, 2)
         )
@@ -214,14 +254,12 @@ class Lifter:
         used = used[np.ptp(detections.keypoints_px[used], axis=1).max(axis=-1) > 1e-3]
         if len(used):
             features, frame = encode(*self._as_right(detections, K_px, used), detections.score[used])
-            targets, spread = self.predict(features)
-            lifted = decode(targets, frame)
+            lifted, sigma[used], doubts = self.doubts(features, frame)
             joints[used] = lifted if detections.side == "right" else mirror_points(lifted)
-            sigma[used] = spread[:, 0] * np.linalg.norm(lifted[:, 0], axis=-1)
-            shape_sigma[used] = spread[:, 1] * JOINT_SCALE_M
+            error[used] = self.expected_error_m(doubts)
         is_valid = np.isfinite(joints).all((1, 2)) & (np.nan_to_num(joints[..., 2]).min(axis=1) > 0.0)
-        joints[~is_valid], sigma[~is_valid], shape_sigma[~is_valid] = np.nan, np.inf, np.inf
-        return LiftedHand(detections.side, joints, sigma, shape_sigma, is_valid)
+        joints[~is_valid], sigma[~is_valid], error[~is_valid] = np.nan, np.inf, np.inf
+        return LiftedHand(detections.side, joints, sigma, error, is_valid)
 
     @staticmethod
     def _as_right(detections: HandDetections, K_px: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -251,7 +289,8 @@ def _load(path: Path) -> Lifter:
         members = int(data["members"])
         depth = int(data["depth"])
         layers = [[(data[f"w{m}_{k}"], data[f"b{m}_{k}"]) for k in range(depth)] for m in range(members)]
-        return Lifter(layers, data["mean"], data["std"], data["target_mean"], data["target_std"])
+        norm = (data[name] for name in ("mean", "std", "target_mean", "target_std"))
+        return Lifter(layers, *norm, data.get("belief"))
     except (KeyError, ValueError, OSError) as error:
         raise BadInput(
             f"{path} does not hold lifter weights ({error}): write them with `vitra lifter train`."

@@ -4,6 +4,7 @@ The controls: a constant mean pose, which uses size and place of the hand alone,
 metric size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,27 @@ def lift_samples(lifter: Lifter, samples: LifterSamples) -> Float[np.ndarray, "n
     """Joints in the camera [m] of right-handed samples."""
     features, frame = encode(samples.rays_cam, samples.world_landmarks_m, samples.score)
     return decode(lifter.predict(features)[0], frame)
+
+
+def fit_belief(lifter: Lifter, sets: Sequence[LifterSamples]) -> Float[np.ndarray, "4"]:
+    """How a lifter's signs of doubt go with its true error: least squares in logarithms, every set counting alike.
+
+    Args:
+        lifter: the trained networks.
+        sets: hands that it was not trained on.
+
+    Returns:
+        Constant and exponents for `Lifter.expected_error_m`.
+    """
+    rows, logs, weights = [], [], []
+    for samples in sets:
+        features, frame = encode(samples.rays_cam, samples.world_landmarks_m, samples.score)
+        joints, _, doubts = lifter.doubts(features, frame)
+        rows.append(np.column_stack([np.ones(len(doubts)), doubts]))
+        logs.append(np.log(np.linalg.norm(joints - samples.joints_cam, axis=-1).mean(axis=1)))
+        weights.append(np.full(len(doubts), len(doubts) ** -0.5))
+    root = np.concatenate(weights)
+    return np.linalg.lstsq(np.concatenate(rows) * root[:, None], np.concatenate(logs) * root, rcond=None)[0]
 
 
 def constant_control(train: LifterSamples) -> Lifter:

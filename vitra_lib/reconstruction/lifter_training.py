@@ -1,6 +1,7 @@
 """Training and choice of the lifter, blind: every decision is made on held-out renders, never on a real video.
 
 Rendered clips are split three ways: training, validation (which candidate wins) and test (the figures in the record).
+The validation clips also teach the chosen lifter how its doubt goes with its true error (`fit_belief`).
 Besides the rendered clips, a candidate may learn from poses that were never rendered, seen through a model of the
 tracker (`tracker_model`); that model knows the training clips only.
 """
@@ -19,7 +20,7 @@ import numpy as np
 from vitra_lib.core.errors import BadInput
 from vitra_lib.reconstruction.lifter import OUTPUTS, TARGETS, Lifter, encode, encode_truth
 from vitra_lib.reconstruction.lifter_data import LifterSamples, TruePoses
-from vitra_lib.reconstruction.lifter_scores import constant_control, errors, lift_samples, naive_lift
+from vitra_lib.reconstruction.lifter_scores import constant_control, errors, fit_belief, lift_samples, naive_lift
 from vitra_lib.reconstruction.tracker_model import TrackerModel
 
 logger = logging.getLogger(__name__)
@@ -247,7 +248,7 @@ def save(lifter: Lifter, path: Path, record: dict) -> None:
     for m, member in enumerate(lifter.layers):
         for k, (weight, bias) in enumerate(member):
             arrays[f"w{m}_{k}"], arrays[f"b{m}_{k}"] = weight.astype(np.float16), bias.astype(np.float16)
-    for name in ("mean", "std", "target_mean", "target_std"):
+    for name in ("mean", "std", "target_mean", "target_std", "belief"):
         arrays[name] = getattr(lifter, name).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".npz.tmp")
@@ -281,13 +282,7 @@ def table(
     Returns:
         The chosen lifter, its candidate, and the record: table of errors with the controls, counts and versions.
     """
-    training, validation, test = split(samples)
-    if min(len(training), len(validation), len(test)) < 20:
-        raise BadInput(f"{len(samples)} samples are too few to train a lifter: render at least 100 clips.")
-    sets = {"validation": validation, "test": test}
-    if at_work is not None:
-        sets["validation, at work"] = at_work.take(at_work.clip % 2 == 0)
-        sets["test, at work"] = at_work.take(at_work.clip % 2 == 1)
+    training, sets = _held_out(samples, at_work)
     deciding = [name for name in sets if name.startswith("validation")]
     constant = constant_control(training)
     rows = {
@@ -306,6 +301,7 @@ def table(
         if best is None or score < best[0]:
             best = (score, lifter, candidate)
     assert best is not None
+    best[1].belief = fit_belief(best[1], [sets[name] for name in deciding])
     record = {
         "chosen": best[2].name,
         "rule": "smallest median joint distance in the camera, mean of the validation sets; quote the test sets",
@@ -316,9 +312,22 @@ def table(
         "candidate": asdict(best[2]),
         "seed": seed,
         "errors": rows,
+        "belief": [round(float(v), 4) for v in best[1].belief],
         "packages": {name: version(name) for name in ("numpy", "torch", "mediapipe")},
     }
     return best[1], best[2], record
+
+
+def _held_out(samples: LifterSamples, at_work: LifterSamples | None) -> tuple[LifterSamples, dict[str, LifterSamples]]:
+    """What is trained on, and the validation and test sets by name."""
+    training, validation, test = split(samples)
+    if min(len(training), len(validation), len(test)) < 20:
+        raise BadInput(f"{len(samples)} samples are too few to train a lifter: render at least 100 clips.")
+    sets = {"validation": validation, "test": test}
+    if at_work is not None:
+        sets["validation, at work"] = at_work.take(at_work.clip % 2 == 0)
+        sets["test, at work"] = at_work.take(at_work.clip % 2 == 1)
+    return training, sets
 
 
 def _row(lift: Callable[[LifterSamples], np.ndarray], sets: dict[str, LifterSamples]) -> dict[str, dict[str, float]]:

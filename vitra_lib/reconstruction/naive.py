@@ -23,7 +23,7 @@ def lift_naively(detections: HandDetections, K_px: Float[np.ndarray, "3 3"]) -> 
 
     Returns:
         Joints in the camera of each frame [m]; invalid where the hand was not detected. The error is not predicted:
-        `sigma_m` and `shape_sigma_m` are infinite everywhere.
+        `sigma_m` and `error_m` are infinite everywhere.
     """
     used = np.flatnonzero(detections.is_detected)
     joints = np.full((len(detections), 21, 3), np.nan)

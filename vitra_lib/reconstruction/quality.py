@@ -60,8 +60,8 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "the speed minimum that ends an action is looked for in a window of half a second",
     ),
     Threshold(
-        "confidence", 0.3, "1", False, "detector and lifter are both unsure of this hand",
-        "a choice: good tracks of the sample and of two real clips have means of 0.69 to 0.83",
+        "confidence", 0.3, "1", False, "the joints of this hand are probably off by more than 5 cm",
+        "confidence is the chance of less than 5 cm; a choice: twice as likely wrong as right",
     ),
     Threshold(
         "hands_same_place", 0.05, "1", True, "both hands are tracked at one place; one of them is probably false",
@@ -76,6 +76,18 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "scale from hands is usually sure to 0.15; a choice: at 0.3 speeds and paths can no longer be compared",
     ),
     Threshold(
+        "camera_focal_rel_std", 0.1, "1", True, "the focal length is a guess; depths and paths bend with it",
+        "self-calibration that is no surer is thrown away for the prior, whose uncertainty this then is",
+    ),
+    Threshold(
+        "orientation_upward", 0.0, "1", False, "the hands come from above rather than from below",
+        "the wearer's arms come from below; at -0.5 the video is refused as upside down",
+    ),
+    Threshold(
+        "orientation_wrong_sides", 0.5, "1", True, "the right hand is mostly left of the other: another's view?",
+        "arms cross now and then, not half of the time; at 0.9 the video is refused",
+    ),
+    Threshold(
         "reprojection_rel", 0.5, "1", True, "the fitted hand misses the detected points by half a hand",
         "a choice: single frames scatter more than the median of a clip", "frame",
     ),
@@ -84,7 +96,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "2 cm in one frame are 18 m/s^2 at 30 frames/s, twice gravity: a hand at work seldom does that", "frame",
     ),
     Threshold(
-        "confidence", 0.15, "1", False, "detector and lifter are both unsure here",
+        "confidence", 0.15, "1", False, "the joints are most probably off by more than 5 cm here",
         "half of the limit for a whole track", "frame",
     ),
 )  # fmt: skip

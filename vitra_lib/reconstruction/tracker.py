@@ -84,7 +84,10 @@ def hand_task() -> bytes:
     """The tracker's model bundle, zipped (stored, fixed dates) from the two networks inside the mediapipe wheel."""
     found = importlib.util.find_spec("mediapipe")
     if found is None or found.origin is None:
-        raise MissingAsset("The hand tracker needs the package mediapipe: run `pip install mediapipe==0.10.14`.")
+        raise MissingAsset(
+            "The hand tracker needs the package mediapipe: run `make env` in the repository, or "
+            "`pip install mediapipe==0.10.14`."
+        )
     root = Path(found.origin).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as bundle:
@@ -92,7 +95,8 @@ def hand_task() -> bytes:
             if not (root / source).is_file():
                 raise MissingAsset(
                     f"This version of mediapipe does not contain {Path(source).name}: "
-                    "run `pip install mediapipe==0.10.14`, the version that ships its hand models."
+                    "run `make env` in the repository, or `pip install mediapipe==0.10.14`, the version that ships its "
+                    "hand models."
                 )
             bundle.writestr(zipfile.ZipInfo(name), (root / source).read_bytes())
     return buffer.getvalue()

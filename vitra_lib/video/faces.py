@@ -7,6 +7,7 @@ Measured figures: `results/records/faces.json`, written by `benchmarks/face_blur
 """
 
 import threading
+import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -227,6 +228,8 @@ def _detector():
         try:
             from mediapipe.python.solutions.face_detection import FaceDetection
 
+            # mediapipe's own readers call it; a user can do nothing about it, and it comes with every face found
+            warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype\(\) is deprecated", UserWarning)
             _local.detector = FaceDetection(model_selection=1, min_detection_confidence=0.5)
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise MissingAsset(
