@@ -1,9 +1,14 @@
-"""The scripted experts: ways within the safety layer's room, grasps that hold, whole trials, and their demonstrations."""
+"""The scripted experts: ways that the safety layer lets pass, grasps that hold, whole trials, their demonstrations."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from robot.cli import demonstrate as verb
+from robot.execution.loop import ControlLoop, LoopConfig
 from robot.execution.replay import Recording, ReplaySource
 from robot.safety.gate import SafetyGate
 from robot.safety.limits import ARM_JOINTS
@@ -12,17 +17,20 @@ from robot.simulation.demonstrate import DemonstrateConfig, demonstrate, read_tr
 from robot.simulation.driver import open_simulation
 from robot.simulation.expert import Demonstration, Expert, ExpertConfig, run_expert
 from robot.simulation.expert.clearance import Surroundings
+from robot.simulation.expert.functional_grasp import functional_grasp_script
 from robot.simulation.expert.grasping import PINCH, WRAP, oriented, wraps
 from robot.simulation.expert.paths import PathConfig, PathPlanner
 from robot.simulation.expert.primitives import Actor
 from robot.simulation.physics import Simulation
-from robot.simulation.tasks import sample_scene
+from robot.simulation.tasks import outcome, sample_scene
 from robot.simulation.tasks.start import aside_angles
 from robot.teleop.check import check_tele
-from robot.teleop.files import TeleData, read_tele
+from robot.teleop.files import TeleData
 from vitra_lib.core.errors import BadInput
 from vitra_lib.geometry.rotations import geodesic_angle
 from vitra_lib.video import probe
+
+BOTTLE = DemonstrateConfig("functional-grasp", 1, seed=1, size_px=64)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +41,14 @@ def planner() -> PathPlanner:
 @pytest.fixture(scope="module")
 def picked() -> Demonstration:
     return run_expert(sample_scene("pick-place", 7))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One demonstration of lifting a bottle, written."""
+    root = tmp_path_factory.mktemp("teledata")
+    assert [trial.success for trial in demonstrate(root, BOTTLE)] == [True]
+    return root
 
 
 def test_a_timed_way_keeps_the_caps_begins_and_ends_at_rest(planner: PathPlanner) -> None:
@@ -97,7 +113,8 @@ def test_the_expert_puts_the_named_thing_into_the_box(picked: Demonstration) -> 
     assert picked.outcome.success, picked.outcome.reason
     assert 4.0 < picked.duration_s < 15.0 and picked.trace.ending == "over"
     assert len(picked.snapshots) == len(picked.measured) == len(picked.commanded)
-    assert len(picked.snapshots) == -(-int(picked.trace.is_sent.sum()) // 3)
+    ticks = int(np.isfinite(picked.trace.wished[:, 0]).sum())
+    assert len(picked.snapshots) == -(-ticks // 3)
     still = np.abs(picked.commanded[-4:] - picked.commanded[-1]).max()
     assert still < 1e-9  # it ends standing still
 
@@ -109,15 +126,16 @@ def test_the_safety_layer_refuses_nothing_that_the_expert_wants(picked: Demonstr
     assert (picked.commanded >= limits.lower_rad).all() and (picked.commanded <= limits.upper_rad).all()
 
 
-def test_a_trial_repeats_bit_by_bit(picked: Demonstration) -> None:
-    again = run_expert(sample_scene("pick-place", 7))
-    assert np.array_equal(again.trace.measured, picked.trace.measured)
-    assert again.outcome == picked.outcome
+def test_a_trial_repeats_bit_by_bit(folder: Path) -> None:
+    again = run_expert(sample_scene("functional-grasp", 1), ExpertConfig(longest_s=2.0))
+    episode, frames = TeleData.open(folder)[0], len(again.measured)
+    assert frames >= 20
+    assert np.array_equal(again.measured[:, :ARM_JOINTS], episode.right.arm_rad[:frames])
+    assert np.array_equal(again.commanded[: frames - 1, :ARM_JOINTS], episode.right.arm_command_rad[: frames - 1])
 
 
-@pytest.mark.parametrize("seed", (0, 1))
-def test_the_expert_lifts_a_pot_by_its_handle_and_a_bottle_by_its_body(seed: int) -> None:
-    done = run_expert(sample_scene("functional-grasp", seed))
+def test_the_expert_lifts_a_pot_by_its_handle() -> None:
+    done = run_expert(sample_scene("functional-grasp", 2))
     assert done.outcome.success, done.outcome.reason
     assert done.outcome.figures["lifted_m"] > 0.08 and done.outcome.figures["tilt_deg"] < 25
 
@@ -127,22 +145,21 @@ def test_without_squeezing_nothing_is_lifted() -> None:
     scene = sample_scene("functional-grasp", 1)
     simulation = Simulation(scene)
     actor = Actor(simulation, PathPlanner(rig_safety()))
-    actor.close = lambda *args, **kwargs: actor.hold(1.0)  # type: ignore[method-assign]
-    from robot.simulation.expert.functional_grasp import functional_grasp_script
-    from robot.simulation.tasks import outcome
-
+    actor.close = lambda *args, **kwargs: actor.hold(0.3)  # type: ignore[method-assign]
     for number, target in enumerate(functional_grasp_script(actor, scene)):
         simulation.step(target)
-        if number > 200:
+        if number > 150:
             break
     assert not outcome(simulation, scene).success
 
 
-def test_demonstrations_are_whole_tele_episodes_and_are_not_run_twice(tmp_path, monkeypatch, capsys) -> None:
-    config = DemonstrateConfig("functional-grasp", 1, seed=1, size_px=64)
-    (trial,) = demonstrate(tmp_path, config)
-    assert trial.success and read_trials(tmp_path) == (trial,)
-    data = TeleData.open(tmp_path)
+def test_demonstrations_are_whole_tele_episodes_and_are_not_run_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("robot.simulation.demonstrate.run_expert", lambda *args: pytest.fail("run twice"))
+    (trial,) = demonstrate(folder, BOTTLE)
+    assert trial.success and read_trials(folder) == (trial,)
+    data = TeleData.open(folder)
     assert data.names == (trial.name,)
     episode = data[0]
     assert check_tele(episode, data.video(trial.name)) == ()
@@ -151,22 +168,15 @@ def test_demonstrations_are_whole_tele_episodes_and_are_not_run_twice(tmp_path, 
     assert probe(data.video(trial.name)).frame_count == len(episode)
     led = np.abs(episode.right.arm_command_rad[:-1] - episode.right.arm_rad[1:])
     assert np.median(led.max(1)) < 0.02  # a command is where the arm is a frame later
-    monkeypatch.setattr("robot.simulation.demonstrate.run_expert", lambda *args: pytest.fail("run twice"))
-    assert list(demonstrate(tmp_path, config)) == [trial]
-    parser = __import__("argparse").ArgumentParser()
+    parser = argparse.ArgumentParser()
     verb.add_arguments(parser)
-    args = ["--task", "functional-grasp", "--episodes", "1", "--seed", "1", "--size", "64", "--out", str(tmp_path)]
+    args = ["--task", "functional-grasp", "--episodes", "1", "--seed", "1", "--size", "64", "--out", str(folder)]
     assert verb.run(parser.parse_args(args)) == 0
     assert "1 of 1 trials succeeded" in capsys.readouterr().out
 
 
-def test_a_replayed_demonstration_does_the_task_again(tmp_path) -> None:
-    from robot.execution.loop import ControlLoop, LoopConfig
-    from robot.simulation.tasks import outcome
-
-    scene = sample_scene("functional-grasp", 1)
-    (trial,) = demonstrate(tmp_path, DemonstrateConfig("functional-grasp", 1, seed=1, size_px=32))
-    episode = read_tele(tmp_path / "annotation" / f"{trial.name}.h5")
+def test_a_replayed_demonstration_does_the_task_again(folder: Path) -> None:
+    scene, episode = sample_scene("functional-grasp", 1), TeleData.open(folder)[0]
     rig = open_simulation(scene)
     loop = ControlLoop(rig.robot, SafetyGate(rig.safety), rig.clock, LoopConfig(30.0))
     loop.run(ReplaySource(Recording.of_episode(episode, "right")))
@@ -181,8 +191,6 @@ def test_bad_settings_are_refused() -> None:
         PathConfig(speed_share=1.5)
     with pytest.raises(BadInput, match="episodes"):
         DemonstrateConfig("pour", 0)
-    from dataclasses import replace
-
     scene = sample_scene("pick-place", 0)
     with pytest.raises(BadInput, match="right"):
         Expert(Simulation(scene), replace(scene, side="left"))

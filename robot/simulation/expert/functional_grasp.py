@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from robot.simulation.expert.grasping import WRAP, Grasp, Grip, fingers, grips_firmly, pinches, take, wraps
-from robot.simulation.expert.pick_place import ATTEMPTS, back_off
+from robot.simulation.expert.pick_place import ATTEMPTS, back_off, grip_of
 from robot.simulation.expert.primitives import Actor
 from robot.simulation.scene import Scene
 from robot.simulation.tasks.functional_grasp import LIFT_M, TILT_RAD
@@ -69,7 +69,7 @@ def grasps_of(actor: Actor, scene: Scene, attempt: int) -> list[Grasp]:
     thing, T = scene.thing(scene.target), actor.simulation.T_world_thing(scene.target)
     if thing.parts[0].kind != "vessel":
         height = float(np.clip(0.42 * height_m(thing), WRAP.lowest_m, 0.075))
-        return wraps(T[:3, 3] + T[:3, 2] * height, np.roll(_YAWS, -2 * attempt))
+        return wraps(T[:3, 3] + T[:3, 2] * height, np.roll(_YAWS, -2 * attempt), grip_of(thing))
     handle = thing.parts[1].T_thing_part
     along = T[:3, :3] @ handle[:3, 2]
     point = (T @ handle)[:3, 3] + along * (0.008 * attempt - 0.004)

@@ -54,6 +54,15 @@ WRAP = Grip(
     0.062,
 )
 """Around an upright body, thumb against fingers, palm behind: a bottle, a can, a cup, a handle."""
+SLIM = Grip(
+    WRAP.open_rad,
+    fingers((95.0, 62.0, 72.0), 106.0, 100.0),
+    _squeeze(0.16, 0.16),
+    np.array([0.058, 0.0, 0.086]),
+    WRAP.lowest_m,
+)
+"""As `WRAP`, nearer to the palm and pressing more: a body of less than 29 mm radius."""
+SLIM_RADIUS_M = 0.029
 PINCH = Grip(
     fingers((90.0, 0.0, 10.0), 55.0, 5.0),
     fingers((90.0, 60.0, 30.0), 100.0, 30.0),

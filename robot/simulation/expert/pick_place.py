@@ -7,7 +7,19 @@ import numpy as np
 from jaxtyping import Float
 
 from robot.simulation.config import TABLE_Z_M
-from robot.simulation.expert.grasping import PINCH, WRAP, Grasp, Grip, grips_firmly, let_go, pinches, take, wraps
+from robot.simulation.expert.grasping import (
+    PINCH,
+    SLIM,
+    SLIM_RADIUS_M,
+    WRAP,
+    Grasp,
+    Grip,
+    grips_firmly,
+    let_go,
+    pinches,
+    take,
+    wraps,
+)
 from robot.simulation.expert.primitives import Actor
 from robot.simulation.scene import Scene, Thing
 from robot.simulation.tasks.pick_place import WALL_M, is_inside
@@ -37,7 +49,7 @@ def pick_place_script(actor: Actor, scene: Scene) -> Iterator[Any]:
         if not (yield from take(actor, grasps, name)):
             yield from back_off(actor)
             continue
-        grip = PINCH if grasps[0].grip is PINCH else WRAP
+        grip = grasps[0].grip
         if not (yield from lift(actor, name)):
             yield from back_off(actor, grip)
             continue
@@ -62,12 +74,17 @@ def grasps_of(actor: Actor, thing: Thing, attempt: int) -> list[Grasp]:
     if stands and height >= _TALL_M:
         grip_height = np.clip(0.45 * height, WRAP.lowest_m, 0.085)
         point = T[:3, 3] + np.array([0.0, 0.0, grip_height])
-        beside = wraps(point, yaws)
+        beside = wraps(point, yaws, grip_of(thing))
         above = [Grasp(grasp.grip, grasp.T_world_hand, np.array([0.0, 0.0, -1.0])) for grasp in beside]
         return [*beside, *above] if attempt % 2 == 0 else [*above, *beside]
     middle = T[:3, :3] @ np.array([0.0, 0.0, 0.5 * height]) + T[:3, 3]
     point = np.array([*middle[:2], max(middle[2], TABLE_Z_M + PINCH.lowest_m)])
     return pinches(point, closing_yaws(thing, T, yaws))
+
+
+def grip_of(thing: Thing) -> Grip:
+    """How an upright thing is held by its body."""
+    return SLIM if max(part.size_m[0] for part in thing.parts) < SLIM_RADIUS_M else WRAP
 
 
 def closing_yaws(thing: Thing, T_world_thing: Float[np.ndarray, "4 4"], yaws: Float[np.ndarray, " yaw"]) -> list[float]:

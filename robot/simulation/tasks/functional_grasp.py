@@ -19,6 +19,7 @@ from vitra_lib.geometry.transforms import apply, invert, make
 TARGET = "target"
 LIFT_M, TILT_RAD, HOLD_S = 0.08, np.deg2rad(25.0), 1.0
 _LEAST_N = 0.2
+_HANDLE_BELOW_RIM_M = 0.014
 _POTS = {
     "seen": Kind("pot", "pot", (0.050, 0.105, 0.100, 0.0105), (0.058, 0.118, 0.112, 0.0125), 0.24),
     "unseen-object": Kind("pot", "pot", (0.044, 0.118, 0.112, 0.0130), (0.049, 0.128, 0.120, 0.0140), 0.22),
@@ -48,15 +49,16 @@ def sample(seed: int, split: str = "seen") -> Scene:
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
     rng = np.random.default_rng([seed, SPLITS.index(split), 2])
-    kinds = (_POTS if seed % 2 == 0 else _BOTTLES).get(split) or (_POTS if seed % 2 == 0 else _BOTTLES)["seen"]
+    family = _POTS if seed % 2 == 0 else _BOTTLES
+    kind = family.get(split, family["seen"])
     colours = list(UNSEEN_COLOURS if split == "unseen-object" else SEEN_COLOURS)
     colour = colours[rng.integers(len(colours))]
-    has_handle = kinds.form == "pot"
+    has_handle = kind.form == "pot"
     if has_handle:
-        target = make_pot(kinds, colour, rng)
+        target = make_pot(kind, colour, rng)
     else:
         place = np.array([*rng.uniform((0.31, -0.08), (0.47, 0.12)), rng.uniform(-np.pi, np.pi)])
-        target = make_thing(kinds, TARGET, colour, place, rng)
+        target = make_thing(kind, TARGET, colour, place, rng)
     others = _others(rng, target, colours)
     part = "handle" if has_handle else "body"
     return Scene(
@@ -83,7 +85,7 @@ def make_pot(kind: Kind, colour: str, rng: np.random.Generator) -> Thing:
     radius, height, length, thick = (float(s) for s in rng.uniform(kind.low_m, kind.high_m))
     angle = np.deg2rad(rng.uniform(-92.0, -50.0))
     place = np.array([*rng.uniform((0.37, 0.07), (0.43, 0.14)), TABLE_Z_M + 0.0008])
-    level = handle_height(radius, height)
+    level = height - _HANDLE_BELOW_RIM_M
     along = make(exp(np.array([0.0, np.pi / 2, 0.0])), np.array([radius + 0.5 * length - 0.004, 0.0, level]))
     parts = (
         Part("vessel", (radius, 0.5 * height, 0.004, 0.94 * radius), raised(0.5 * height)),
@@ -92,11 +94,6 @@ def make_pot(kind: Kind, colour: str, rng: np.random.Generator) -> Thing:
     paint = (SEEN_COLOURS | UNSEEN_COLOURS)[colour]
     T = make(exp(np.array([0.0, 0.0, angle])), place)
     return Thing(TARGET, kind.category, parts, kind.mass_kg, T, paint, words=f"{colour} {kind.category}")
-
-
-def handle_height(radius: float, height: float) -> float:
-    """Of the middle of a pot's handle over the table [m]."""
-    return height - 0.014
 
 
 def _others(rng: np.random.Generator, target: Thing, colours: list[str]) -> list[Thing]:

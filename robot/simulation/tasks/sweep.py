@@ -53,11 +53,6 @@ class Tool:
     mass_kg: float
     foot: tuple[float, float, float]
 
-    @property
-    def grasp_height_m(self) -> float:
-        """Where the handle is taken: two thirds up, above the head far enough for the whole hand."""
-        return 2.0 * self.head_m[2] + 1.1 * self.handle_m[1]
-
 
 BRUSHES = (
     Tool("brush", (0.075, 0.019, 0.020), (0.0200, 0.055), 0.18, (0.85, 0.80, 0.62)),

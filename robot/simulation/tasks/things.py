@@ -22,8 +22,8 @@ UNSEEN_COLOURS = {"purple": (0.48, 0.22, 0.62), "turquoise": (0.17, 0.64, 0.64),
 _DARK, _PALE = (0.22, 0.22, 0.24), (0.88, 0.86, 0.80)
 _AIR_M = 0.0008  # under things at the beginning
 
-UPRIGHT = frozenset({"cylinder", "cup", "bottle", "jar"})
-"""Forms that stand and are taken by the side; the others are taken from above."""
+FORMS = ("block", "ball", "ellipsoid", "cylinder", "cup", "jar", "bottle")
+"""Shapes that `make_thing` knows."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Kind:
 
     Attributes:
         category: noun of the instruction.
-        form: block (half x, half y, height) · ball (radius) · ellipsoid (half axes) · cylinder, jar (radius, height) ·
-            cup (radius of the rim, radius of the foot, height) · bottle (radius, height of the body, height).
+        form: one of `FORMS`, or a shape that a task makes itself. Its sizes are: block (half x, half y, height) ·
+            ball (radius) · ellipsoid (half axes) · cylinder, jar (radius, height) · cup (radius of the rim, radius of
+            the foot, height) · bottle (radius, height of the body, height).
         low_m, high_m: smallest and largest sizes.
         mass_kg: of a thing.
     """
@@ -124,7 +125,7 @@ def _parts(form: str, size: tuple[float, ...]) -> tuple[Part, ...]:
             Part("cylinder", (neck, 0.5 * (height - body)), raised(0.5 * (height + body))),
             Part("cylinder", (1.2 * neck, 0.008), raised(height), _DARK),
         )
-    raise UnknownName("form", form, sorted(UPRIGHT | {"block", "ball", "ellipsoid"}))
+    raise UnknownName("form", form, FORMS)
 
 
 def raised(height_m: float) -> Float[np.ndarray, "4 4"]:
