@@ -7,14 +7,12 @@ serves the echo policy in a process of its own until its standard input is close
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import pickle
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from robot.serving.background import BackgroundServer  # noqa: E402
 from robot.serving.batching import BatchingConfig  # noqa: E402
 from robot.serving.policies import EchoPolicy  # noqa: E402
 from robot.serving.protocol import encode  # noqa: E402
@@ -125,43 +124,17 @@ class SlowPolicy(EchoPolicy):
         return super().infer(prepared)
 
 
-class ServerThread:
-    """A server in a thread of this process: a context manager.
-
-    Attributes:
-        server: it.
-        port: where it listens.
-    """
+class ServerThread(BackgroundServer):
+    """A server in a thread of this process, on any free port: a context manager."""
 
     def __init__(self, policy: Any, **options: object) -> None:
-        from robot.serving.server import PolicyServer, ServerConfig
+        from robot.serving.server import ServerConfig
 
-        self.server = PolicyServer(policy, ServerConfig(**{"port": 0} | options))
-        self._ready, self._stop = threading.Event(), None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with self.server:
-            self.port = self.server.port
-            self._ready.set()
-            await self._stop.wait()
-
-    def __enter__(self) -> "ServerThread":
-        self._thread.start()
-        assert self._ready.wait(20)
-        return self
-
-    def stop(self) -> None:
-        """Begin to stop; returns at once."""
-        if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # it has come to its end just now
-                self._loop.call_soon_threadsafe(self._stop.set)
+        super().__init__(policy, ServerConfig(**{"port": 0} | options))
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
+        super().__exit__()
+        assert not self.is_running
 
 
 class ServerProcess:

@@ -1,13 +1,16 @@
 """Ways to ask for a chunk: a checkpoint in this process, or a policy server."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from robot.execution.policy_source import PER_HAND, Ask
 from vitra_lib.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from robot.serving.batching import ServedPolicy
 
 
 def ask_checkpoint(folder: Path, device: str = "cpu", steps: int = 10, guidance: float = 5.0) -> Ask:
@@ -20,8 +23,23 @@ def ask_checkpoint(folder: Path, device: str = "cpu", steps: int = 10, guidance:
     from robot.serving.hand_policy import PolicyFiles, open_policy
     from vitra_lib.policy.config import SamplingConfig
 
-    policy = AheadPolicy.of(open_policy(PolicyFiles(folder, "xhand"), device, SamplingConfig(steps, guidance)))
-    return lambda observation, settled: policy.infer_after(observation, settled)["actions"]
+    return ask_here(AheadPolicy.of(open_policy(PolicyFiles(folder, "xhand"), device, SamplingConfig(steps, guidance))))
+
+
+def ask_here(policy: "ServedPolicy", steps: int | None = None) -> Ask:
+    """Ask a policy in this process; settled steps are continued by one that can (`AheadPolicy`).
+
+    Args:
+        policy: as a server would serve it.
+        steps: of a chunk that are taken; all when None.
+    """
+    after = getattr(policy, "infer_after", None)
+
+    def ask(observation: dict[str, Any], settled: Float[np.ndarray, "known 36"]) -> Float[np.ndarray, "chunk 36"]:
+        answer = after(observation, settled) if after else policy.infer([policy.prepare(observation)])[0]
+        return np.asarray(answer["actions"], float)[:steps]
+
+    return ask
 
 
 def ask_server(host: str, port: int) -> Ask:

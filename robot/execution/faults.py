@@ -170,7 +170,7 @@ class SwayingSource:
 
 
 class UntimedWorker(DelayedWorker):
-    """Pretends that an answer is about the moment in which it came, so that a chunk is played late, from its first step.
+    """Pretends that an answer is about the moment in which it came, so that a chunk is played late, from its start.
 
     The fault that the times of chunks are there to prevent; it also hides the age of the observation from the gate.
     """

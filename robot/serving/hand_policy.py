@@ -252,3 +252,23 @@ def open_policy(files: PolicyFiles, device: str = "cpu", sampling: SamplingConfi
     processor, policy = Processor(files.tokenizer), load_policy(files.checkpoint).to(device)
     rel_mode = str(facts.get(REL_MODE, "step"))
     return NetworkPolicy(PolicyParts(policy, processor, normaliser, layout, rel_mode, files.checkpoint.name), sampling)
+
+
+def fresh_policy(
+    normaliser: Normaliser, profile: str = "tiny", seed: int = 0, sampling: SamplingConfig | None = None
+) -> NetworkPolicy:
+    """Networks for XHands with random weights: they know nothing and cost what trained ones cost.
+
+    For measuring, and for trying server, loop and safety layer before anything was trained.
+
+    Args:
+        normaliser: of the robot's 36 numbers.
+        profile: sizes of the networks.
+        seed: of the weights.
+        sampling: steps, guidance and seed; one draw without guidance when None, which fresh weights can't use.
+    """
+    processor = Processor()
+    torch.manual_seed(seed)
+    policy = Policy(processor.policy_config(profile))
+    parts = PolicyParts(policy, processor, normaliser, XHandLayout(), name=f"{profile}, fresh weights")
+    return NetworkPolicy(parts, sampling or SamplingConfig(10, 1.0))
