@@ -12,7 +12,15 @@ from vitra_lib.core.errors import BadInput
 from vitra_lib.dataset import Normaliser, SampleSource, open_source
 from vitra_lib.evaluation import policy_experiments
 from vitra_lib.evaluation.hand_actions import UNITS, MethodScores
-from vitra_lib.evaluation.policy_ablations import AS_IT_IS, CONDITIONS, GREY, SWAPPED, answers_under, first_scenes
+from vitra_lib.evaluation.policy_ablations import (
+    AS_IT_IS,
+    CONDITIONS,
+    GREY,
+    SWAPPED,
+    ablation_figures,
+    answers_under,
+    first_scenes,
+)
 from vitra_lib.evaluation.policy_eval import PolicyEvaluation
 from vitra_lib.evaluation.policy_experiments import FirstEpisodes, WorldExperiment, beaten_baselines, read_rows, scaling
 from vitra_lib.hands.model import load_hand_model
@@ -21,6 +29,7 @@ from vitra_lib.policy.config import SamplingConfig
 from vitra_lib.policy.policy import Policy
 from vitra_lib.policy.predict import Predictor
 from vitra_lib.policy.processor import Processor
+from vitra_lib.training.denoising import DenoisingConfig
 
 
 def test_a_share_is_the_first_episodes_and_nothing_of_the_next(tmp_path: Path) -> None:
@@ -61,17 +70,18 @@ def test_finished_runs_stay_and_only_missing_ones_are_made(tmp_path: Path, monke
     whole = open_source(tmp_path / "set")
     trained: list[tuple[int, int]] = []
     monkeypatch.setattr(policy_experiments, "world_data", lambda experiment: (whole, whole))
-    monkeypatch.setattr(Predictor, "open", lambda *_: None)
 
-    def train(experiment: WorldExperiment, source: FirstEpisodes, run: Path) -> None:
-        trained.append((source.episodes, experiment.recipe.seed))
+    class Study:
+        def trained(self, samples: int, config: DenoisingConfig, run: Path) -> None:
+            trained.append((int(whole.locate(np.array([samples - 1]))[0][0]) + 1, config.seed))
 
     def evaluate(*_: object) -> PolicyEvaluation:
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return PolicyEvaluation({"policy": scores("policy", np.full(5, 0.03))}, 5)
+        found = {name: scores(name, np.full(5, error)) for name, error in (("policy", 0.03), ("mean of draws", 0.02))}
+        return PolicyEvaluation(found, 5)
 
-    monkeypatch.setattr(policy_experiments, "_train", train)
+    monkeypatch.setattr(policy_experiments._Study, "of", lambda *_: Study())
     monkeypatch.setattr(policy_experiments, "evaluate_policy", evaluate)
     experiment = WorldExperiment(tmp_path / "study", episodes=4)
     with pytest.raises(KeyboardInterrupt):
@@ -79,8 +89,9 @@ def test_finished_runs_stay_and_only_missing_ones_are_made(tmp_path: Path, monke
     path = scaling(experiment, [0.5, 1.0], [0, 1])
     assert trained == [(2, 0), (2, 1), (4, 0), (4, 0), (4, 1)]
     rows = read_rows(path)
-    assert [(row["episodes"], row["seed"], row["wrist_fde_cm"]) for row in rows] == [
-        (2, 0, 3.0), (2, 1, 3.0), (4, 0, 3.0), (4, 1, 3.0),
+    columns = ("episodes", "seed", "wrist_fde_cm", "mean_of_draws_fde_cm")
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        (2, 0, 3.0, 2.0), (2, 1, 3.0, 2.0), (4, 0, 3.0, 2.0), (4, 1, 3.0, 2.0),
     ]  # fmt: skip
     with pytest.raises(BadInput, match=r"each must be in \(0, 1\]"):
         scaling(experiment, [1.5], [0])
@@ -101,6 +112,13 @@ def test_ablations_change_what_they_say_and_nothing_else(tmp_path: Path) -> None
     np.testing.assert_array_equal(again.fde_m, found[AS_IT_IS].fde_m)
     for name in (GREY, SWAPPED):
         assert not np.array_equal(found[name].fde_m, found[AS_IT_IS].fde_m), name
+    figures = {figure.name: figure for figure in ablation_figures(predictor, open_source(tmp_path / "set"), sampling)}
+    nearer = 100 * (found[AS_IT_IS].to_other_m - found[SWAPPED].to_other_m)
+    assert figures["first pictures / other thing named / palm ends nearer to it by"].value == pytest.approx(
+        nearer.mean()
+    )
+    grey = figures["first pictures / grey picture / wrist FDE"]
+    assert grey.value == pytest.approx(100 * found[GREY].fde_m.mean()) and grey.n == 2
     one = found[AS_IT_IS].joints_cam[0]
     assert one.shape == (3, len(scenes[0].steps) + 1, 21, 3)
     np.testing.assert_allclose(one[:, 0] - one[:1, 0], 0.0, atol=1e-9)  # all draws start from the same hand

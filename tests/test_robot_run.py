@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from robot.arm import load_arm
+from robot.cli.setup_file import read_setup
 from robot.drivers.kinematic import ready_pose
 from robot.teleop.episode import TeleArm, TeleEpisode, placed
 from vitra_lib.cli.main import main
+from vitra_lib.core.errors import VitraError
 
 
 def test_a_dry_run_holds_and_writes_its_journal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -37,6 +39,57 @@ def test_bad_requests_are_one_sentence(
     assert main(["robot", "run", *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said and "Traceback" not in said
+
+
+def _rig_file(folder: Path, **changes: object) -> Path:
+    """A rig's file with some entries changed; None leaves one out."""
+    content = {"T_base_cam": np.eye(4).tolist(), "T_flange_mount": np.eye(4).tolist(), "table_z_m": -0.1} | changes
+    path = folder / "setup.json"
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    return path
+
+
+def test_the_safety_layer_takes_table_box_and_hand_from_the_rigs_file(tmp_path: Path) -> None:
+    from robot.hand.table import load_hand
+    from robot.simulation.config import RigConfig
+
+    rig = RigConfig()
+    path = _rig_file(tmp_path, T_flange_mount=rig.T_flange_mount.tolist(), box_upper_m=[0.7, 0.5, 0.6])
+    found = read_setup(path, "right", "Pick up the cup.")
+    scene = found.safety.scene
+    assert scene.table_offset_m == -0.1 and scene.box_lower_m[2] == pytest.approx(-0.08)
+    assert np.allclose(scene.box_upper_m, [0.7, 0.5, 0.6])
+    assert np.allclose(scene.T_flange_hand, rig.T_flange_hand)
+    left = read_setup(path, "left", "Pick up the cup.").safety.scene.T_flange_hand  # control: the other hand's axes
+    assert not np.allclose(left, rig.T_flange_hand)
+    R = load_hand("xhand", "left").R_mount_base
+    assert np.allclose(left[:3, :3], rig.T_flange_mount[:3, :3] @ R)
+
+
+def test_a_table_that_is_too_high_keeps_the_robot_from_being_armed(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["robot", "run", "--policy", "hold", "--duration", "0.2", "--setup"]
+    assert main([*arguments, str(_rig_file(tmp_path))]) == 0
+    assert main([*arguments, str(_rig_file(tmp_path, table_z_m=0.5))]) != 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"table_z_m": None}, "lacks table_z_m"),
+        ({"table_z_m": "low"}, "one finite number"),
+        ({"T_base_cam": [[1.0]]}, "4 x 4 finite numbers"),
+        ({"T_flange_mount": (2 * np.eye(4)).tolist()}, "rigid transform"),
+        ({"box_lower_m": [1.0, 1.0, 1.0]}, "not below"),
+        ({"tabel_z_m": 0.0}, "unknown entries tabel_z_m"),
+        ({"hand_table": "claw"}, "claw"),
+    ],
+)
+def test_a_bad_file_of_the_rig_is_one_sentence(changes: dict, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(VitraError, match=sentence):
+        read_setup(_rig_file(tmp_path, **changes), "right", "Pick up the cup.")
 
 
 def test_a_recorded_episode_is_replayed_dry(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

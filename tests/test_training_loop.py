@@ -110,6 +110,10 @@ def test_every_parameter_is_in_one_group_and_only_matrices_decay() -> None:
     freeze(policy, "backbone")
     heads = {group["part"] for group in parameter_groups(policy, OptimizerConfig())}
     assert heads == {"head"}
+    assert any(p.requires_grad for p in policy.backbone.parameters())  # its learned tokens
+    freeze(policy, "condition")
+    assert not any(p.requires_grad for p in policy.backbone.parameters())
+    assert all(p.requires_grad for p in policy.denoiser.parameters())
 
 
 def test_weight_decay_moves_what_has_no_gradient_and_nothing_else() -> None:

@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from robot.execution.replay import Recording, ReplaySource
     from robot.teleop.files import read_tele
 
-    recording = Recording.of_episode(read_tele(args.episode), args.side)
-    source = ReplaySource(recording, args.speed)
-    return finish(args, open_rig(args), source, lambda: f"{len(recording.targets)} recorded frames")
+    episode = read_tele(args.episode)
+    recording = Recording.of_episode(episode, args.side)
+    source, rig = ReplaySource(recording, args.speed), open_rig(args, episode.instruction)
+    return finish(args, rig, source, lambda: f"{len(recording.targets)} recorded frames")

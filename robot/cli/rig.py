@@ -1,15 +1,13 @@
 """What the sub-verbs that move the robot share: opening the rig, the safety layer, and the account at the end."""
 
 import argparse
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from robot.cli.setup_file import example_setup, read_setup
 from robot.drivers.clock import Clock, ManualClock, WallClock
 from robot.drivers.kinematic import KinematicRobot, StillCamera
 from robot.drivers.protocol import Camera, Robot
@@ -22,7 +20,6 @@ from robot.execution.policy_source import Setup
 from robot.safety.arming import Arming
 from robot.safety.config import SafetyConfig
 from robot.safety.gate import SafetyGate
-from vitra_lib.contracts.hand_track import Side
 from vitra_lib.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -36,6 +33,8 @@ class OpenRig:
     Attributes:
         robot, camera, clock: belong together.
         arming: the two keys.
+        setup: where camera and wrist are, and what shall be done.
+        safety: the limits that hold for this very rig.
         simulation: the trial that they are of; None for hardware and for the kinematic robot.
     """
 
@@ -43,14 +42,20 @@ class OpenRig:
     camera: Camera
     clock: Clock
     arming: Arming
+    setup: Setup
+    safety: SafetyConfig
     simulation: "SimulatedRig | None" = None
 
 
-def open_rig(args: argparse.Namespace) -> OpenRig:
+def open_rig(args: argparse.Namespace, instruction: str) -> OpenRig:
     """The hardware with --real, a task in simulation with --simulate, the kinematic robot without.
 
+    Args:
+        args: as `add_robot_arguments` has them.
+        instruction: what shall be done; a simulated task has its own.
+
     Raises:
-        BadInput: --execute without --real, or --real with --simulate.
+        BadInput: --execute without --real, --real with --simulate or without --setup, or a bad file of the rig.
         UnknownName: no such task or split.
     """
     arming = Arming(args.real, args.execute)
@@ -58,16 +63,23 @@ def open_rig(args: argparse.Namespace) -> OpenRig:
         return _open_task(args, arming)
     if args.film is not None:
         raise BadInput("--film shows a simulation; name a task with --simulate.")
+    if arming.real and args.setup is None:
+        raise BadInput(
+            "The real robot needs --setup, a JSON file with its measured T_base_cam, T_flange_mount and table_z_m."
+        )
+    stands = example_setup if args.setup is None else partial(read_setup, args.setup)
+    described = stands(args.side, instruction)
     if not arming.real:
         clock = ManualClock()
-        return OpenRig(KinematicRobot(clock), StillCamera(clock), clock, arming)
+        return OpenRig(KinematicRobot(clock), StillCamera(clock), clock, arming, described.setup, described.safety)
     clock = WallClock()
     camera = RealSense(clock=clock)
-    hand_config = XHandConfig(port=args.hand_port)
+    hand_config = XHandConfig(port=args.hand_port, table=described.hand_table)
     hand = XHandSerial(hand_config, clock) if args.hand == "serial" else XHandVendor(hand_config, clock)
     # Without --execute the controller is in its own simulation too, so that nothing can move by mistake.
     arm = RealmanArm(RealmanConfig(host=args.arm_host, is_simulated=not arming.execute), clock)
-    return OpenRig(Rig(arm, hand, camera, clock), camera, clock, arming)
+    rig = Rig(arm, hand, camera, clock)
+    return OpenRig(rig, camera, clock, arming, described.setup, described.safety)
 
 
 def _open_task(args: argparse.Namespace, arming: Arming) -> OpenRig:
@@ -80,38 +92,13 @@ def _open_task(args: argparse.Namespace, arming: Arming) -> OpenRig:
     rig = open_simulation(sample_scene(args.simulate, args.seed, args.split))
     if rig.setup.side != args.side:
         raise BadInput(f"The task {args.simulate} is for the {rig.setup.side} arm; leave --side out.")
-    return OpenRig(rig.robot, rig.camera, rig.clock, arming, rig)
-
-
-def read_setup(path: Path | None, side: Side, instruction: str, arming: Arming) -> Setup:
-    """Where camera and wrist are.
-
-    Args:
-        path: JSON with T_base_cam and T_flange_mount; a camera above and behind the table when None.
-        side: which hand.
-        instruction: what shall be done.
-        arming: hardware needs a file.
-
-    Raises:
-        BadInput: no such file, or no such transforms in it.
-    """
-    if path is None:
-        if arming.real:
-            raise BadInput("The real robot needs --setup, a JSON file with its measured T_base_cam and T_flange_mount.")
-        T_base_cam = np.array([[0, -0.6, 0.8, -0.1], [-1, 0, 0, 0], [0, -0.8, -0.6, 0.8], [0, 0, 0, 1]], float)
-        return Setup(side, instruction, T_base_cam, np.eye(4))
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        T_base_cam, T_flange_mount = (np.array(content[name], float) for name in ("T_base_cam", "T_flange_mount"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} is not a JSON file with T_base_cam and T_flange_mount ({error}).") from error
-    return Setup(side, instruction, T_base_cam, T_flange_mount)
+    return OpenRig(rig.robot, rig.camera, rig.clock, arming, rig.setup, rig.safety, rig)
 
 
 def finish(args: argparse.Namespace, rig: OpenRig, source: Source, what: Callable[[], str]) -> int:
     """Run a source, write film and journal, and say how it ended; 0 if it ended by itself."""
     simulated = rig.simulation
-    gate = SafetyGate(SafetyConfig(side=args.side) if simulated is None else simulated.safety)
+    gate = SafetyGate(rig.safety)
     print(rig.arming.describe() if simulated is None else f"Simulation: {simulated.simulation.scene.instruction}")
     loop = ControlLoop(rig.robot, gate, rig.clock, LoopConfig(args.duration, rig.arming))
     with ExitStack() as stack:

@@ -39,7 +39,12 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arm-host", default="192.168.1.18", help="address of the arm's controller")
     parser.add_argument("--hand-port", default="/dev/ttyUSB0", help="serial device of the hand")
     parser.add_argument("--hand", choices=("serial", "vendor"), default="serial", help="driver of the hand")
-    parser.add_argument("--setup", type=Path, default=None, help="JSON with T_base_cam and T_flange_mount, 4 x 4 each")
+    parser.add_argument(
+        "--setup",
+        type=Path,
+        default=None,
+        help="JSON file of the rig as it stands: camera, hand mount, table, box (robot/cli/setup_file.py)",
+    )
     parser.add_argument("--simulate", default=None, metavar="TASK", help="run a task in simulation (pick-place, pour…)")
     parser.add_argument("--seed", type=int, default=0, help="of the simulated scene")
     parser.add_argument("--split", default="seen", help="of the simulated scene (seen, unseen-object…)")
@@ -50,7 +55,7 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run, and say how it ended."""
     from robot.arm import load_arm
-    from robot.cli.rig import finish, open_rig, read_setup
+    from robot.cli.rig import finish, open_rig
     from robot.execution.askers import open_ask
     from robot.execution.policy_source import PolicySource
     from robot.execution.worker import DelayedWorker, ThreadWorker
@@ -60,14 +65,10 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--fps is {args.fps}; it must be above 0.")
     if args.policy == EXPERT:
         return _run_expert(args)
-    rig = open_rig(args)
-    if rig.simulation is None:
-        setup = read_setup(args.setup, args.side, args.instruction, rig.arming)
-    else:
-        setup = rig.simulation.setup
+    rig = open_rig(args, args.instruction)
     worker = ThreadWorker() if args.real else DelayedWorker(rig.clock, 0.1)
     ask = open_ask(args.policy, args.device)
-    source = PolicySource(setup, load_arm(), rig.camera, ask, worker, _asking(args))
+    source = PolicySource(rig.setup, load_arm(), rig.camera, ask, worker, _asking(args))
     try:
         return finish(args, rig, source, lambda: f"{source.answers} answers of the policy")
     finally:
@@ -94,7 +95,7 @@ def _run_expert(args: argparse.Namespace) -> int:
 
     if args.simulate is None:
         raise BadInput("--policy expert knows the true poses of a simulation; name a task with --simulate.")
-    rig = open_rig(args)
+    rig = open_rig(args, args.instruction)
     simulation = rig.simulation.simulation
-    expert = Expert(simulation, simulation.scene, rig.simulation.safety)
+    expert = Expert(simulation, simulation.scene, rig.safety)
     return finish(args, rig, expert, lambda: f"{expert.actor.attempts} attempts of the expert")
