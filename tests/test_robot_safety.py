@@ -13,6 +13,7 @@ from robot.safety.arming import Arming
 from robot.safety.bodies import CAPSULES, hand_tree, place, rig_bodies
 from robot.safety.caps import Motion, braked, stoppable_speed
 from robot.safety.config import SafetyConfig, per_joint, table_scene
+from robot.safety.decide import Measured, Memory, Proposal, decide
 from robot.safety.gate import Cleared, Reading, SafetyGate, Wish
 from robot.safety.geometry import clearances, segment_distance
 from robot.safety.limits import JOINTS, rig_limits
@@ -217,6 +218,34 @@ def test_a_wish_below_the_table_is_stopped_above_it() -> None:
         heights.append(clearances(bodies, CONFIG.scene, gate.target[None]).table_m[0])
     assert min(heights) >= CONFIG.table_margin_m and gate.journal.counts["table"] > 10
     assert min(heights) < 0.05  # it did come near
+
+
+def _within_the_slack() -> np.ndarray:
+    """A pose 1 mm above the margin over the table, where no command may be sent but one that leads out."""
+    low, bodies = ready_pose(), rig_bodies("right", "RM75-6F")
+    up, down = 0.3, 0.9  # of joint 2
+    for _ in range(60):
+        low[1] = 0.5 * (up + down)
+        room = clearances(bodies, CONFIG.scene, low[None]).table_m[0] - CONFIG.table_margin_m
+        up, down = (low[1], down) if room > 0.001 else (up, low[1])
+    return low
+
+
+@pytest.mark.parametrize(("by", "gets_out"), [(-0.02, True), (0.02, False)])
+def test_a_robot_held_within_the_slack_may_back_out_but_not_go_on(by: float, gets_out: bool) -> None:
+    q, bodies, used = _within_the_slack(), rig_bodies("right", "RM75-6F"), 0
+    memory, heights = Memory.at_rest(q[None], 0.0), []
+    for tick in range(1, 40):
+        at, now = np.array([0.01 * tick]), 0.01 * tick
+        position = memory.motion.position
+        wanted = q[None].copy()
+        wanted[0, 1] += by
+        wish = Proposal(wanted, np.array([JOINTS]), np.array([1]), np.array([tick]), at)
+        decision = decide(CONFIG, memory, Measured(position, np.zeros_like(position), at, at), wish, now)
+        memory, used = decision.memory, used + int(decision.is_used[0])
+        heights.append(clearances(bodies, CONFIG.scene, memory.motion.position).table_m[0] - CONFIG.table_margin_m)
+    assert (used > 30) == gets_out and min(heights) >= 0.00099
+    assert (heights[-1] > 0.003) == gets_out
 
 
 def test_a_hand_below_its_floor_may_come_in_but_not_go_further_out() -> None:

@@ -48,7 +48,7 @@ REMOVED = {
     "state": ("stale_state", lambda config, measured, now_s: np.zeros(len(measured.at_s), bool), "used: stale state"),
     "camera": ("stale_camera", lambda config, measured, now_s: np.zeros(len(measured.at_s), bool), "used: blind"),
     "track": ("off_track", lambda config, position, measured: np.zeros(len(position), bool), "lead"),
-    "path": ("path_obstructed", lambda config, position, velocity: np.zeros(len(position), np.int64), "sent"),
+    "path": ("path_obstructed", lambda config, last, position, velocity: np.zeros(len(position), np.int64), "sent"),
 }
 
 

@@ -176,12 +176,16 @@ def obstructed(
 
 
 def path_obstructed(
-    config: SafetyConfig, position: Float[np.ndarray, "batch joints"], velocity: Float[np.ndarray, "batch joints"]
+    config: SafetyConfig,
+    last: Float[np.ndarray, "batch joints"],
+    position: Float[np.ndarray, "batch joints"],
+    velocity: Float[np.ndarray, "batch joints"],
 ) -> Int[np.ndarray, " batch"]:
     """Bits of what each pose, or full braking from it, comes too near to.
 
     Braking is followed only where the way that any part can travel in it, seen from any other part, is longer than the
-    room that is left.
+    room that is left. Where braking has ended within the slack, so that every small step would be too near, a step is
+    still allowed if neither it nor braking from it makes the room any smaller: a robot may always back out.
     """
     room = _room(config, position)
     bits = _bits(room, config.slack_m)
@@ -191,6 +195,16 @@ def path_obstructed(
     if len(rows):
         for poses in path[:, rows]:
             bits[rows] |= obstructed(config, poses, config.slack_m)
+    rows = np.flatnonzero(bits)
+    if len(rows):
+        least = np.minimum(_room(config, last[rows]), config.slack_m)
+        near = (least < config.slack_m).any(0) & (least >= 0.0).all(0)
+        rows, least = rows[near], least[:, near]
+        if len(rows):
+            backs_out = _bits(room[:, rows], least)
+            for poses in path[:, rows]:
+                backs_out |= _bits(_room(config, poses), least)
+            bits[rows] = backs_out
     return bits
 
 
@@ -201,7 +215,7 @@ def _room(config: SafetyConfig, angles: np.ndarray) -> np.ndarray:
     return np.stack([clear.box_m, clear.table_m, clear.self_m]) - np.array(margins)[:, None]
 
 
-def _bits(room: np.ndarray, slack_m: float) -> np.ndarray:
+def _bits(room: np.ndarray, slack_m: float | np.ndarray) -> np.ndarray:
     near = room < slack_m
     return near[0] * int(Reason.WORKSPACE) | near[1] * int(Reason.TABLE) | near[2] * int(Reason.SELF_COLLISION)
 
@@ -286,7 +300,7 @@ def _next_motion(
     if len(rows):
         part = Motion(last.position[rows], last.velocity[rows], last.target[rows])
         near, bits = approach(config, part, measured.position[rows], proposal.position[rows], dt[rows])
-        bits = bits | path_obstructed(config, near.position, near.velocity)
+        bits = bits | path_obstructed(config, part.position, near.position, near.velocity)
         good = (bits & int(GEOMETRIC)) == 0
         reasons[rows] = bits
         used[rows] = good

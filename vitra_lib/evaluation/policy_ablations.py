@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from vitra_lib.contracts.hand_track import SIDES
 from vitra_lib.dataset import ReadConfig, SampleConfig, SampleSource, TrainingSamples, replay
+from vitra_lib.evaluation.accuracy import Figure
+from vitra_lib.evaluation.hand_actions import mean_interval
 from vitra_lib.hands.skeleton import PALM_JOINTS
 from vitra_lib.pipeline.world_episodes import EpisodeTruth, episode_truth
 from vitra_lib.policy.config import SamplingConfig
@@ -25,6 +27,7 @@ AS_IT_IS, GREY, OTHER_PICTURE, NO_NAME, SWAPPED = (
     "nothing named",
     "other thing named",
 )
+_FOLLOWS_M = 0.02
 CONDITIONS = (AS_IT_IS, GREY, OTHER_PICTURE, NO_NAME, SWAPPED)
 
 
@@ -154,6 +157,37 @@ def answers_under(
             for distances, thing in ((named, scene.truth.target), (other, scene.other)):
                 distances.append(np.linalg.norm(palm - scene.truth.object_cam(thing, 0), axis=-1).mean())
     return Answers(tuple(joints), np.array(fde), np.array(named), np.array(other))
+
+
+def ablation_figures(predictor: Predictor, source: SampleSource, sampling: SamplingConfig) -> list[Figure]:
+    """What a policy needs, as a record holds it: errors under every condition, and whether the hand follows the name.
+
+    Args:
+        predictor: the policy.
+        source: a world data set that it was not trained on; the first picture of every episode is asked about.
+        sampling: how the policy draws; the noise is the same under every condition.
+
+    Raises:
+        BadInput: the data set is not of the synthetic world.
+    """
+    scenes = first_scenes(source)
+    names = np.arange(len(scenes))
+    answers = {condition: answers_under(predictor, scenes, condition, sampling) for condition in CONDITIONS}
+    closer_m = answers[AS_IT_IS].to_other_m - answers[SWAPPED].to_other_m
+    rows = [(f"first pictures / {name} / wrist FDE", 100 * one.fde_m, "cm") for name, one in answers.items()]
+    rows += [
+        ("first pictures / other thing named / palm ends nearer to it by", 100 * closer_m, "cm"),
+        (
+            "first pictures / other thing named / nearer by more than 2 cm",
+            (closer_m > _FOLLOWS_M).astype(float),
+            "share",
+        ),
+    ]
+    return [
+        Figure(name, mean, unit, n, interval)
+        for name, values, unit in rows
+        for mean, n, interval in [mean_interval(values, names)]
+    ]
 
 
 def _grey(scenes: list[Scene], number: int) -> tuple[np.ndarray, str]:

@@ -221,24 +221,29 @@ def _drawn(
     labels: LabelBatch,
     rows: Sequence[_Row],
     sampling: SamplingConfig,
-) -> Float[np.ndarray, "batch samples chunk 102"]:
-    """The policy's steps for all pictures of a batch."""
+) -> dict[int, Float[np.ndarray, "samples chunk 102"]]:
+    """The policy's steps for the pictures of a batch that have a hand that counts, by place in the batch."""
+    used = sorted({row.place for row in rows})
     wanted: Bool[np.ndarray, "batch 2"] = np.zeros((len(keys), 2), bool)
     for row in rows:
         wanted[row.place, row.hand] = True
-    images = [sample.image for sample in samples.__getitems__(list(keys))]
+    images = [sample.image for sample in samples.__getitems__([keys[place] for place in used])]
     inputs = predictor.inputs(
-        images, list(labels.instruction), labels.fov_rad.astype(np.float64), labels.raw_state, labels.raw_state_mask
+        images,
+        [labels.instruction[place] for place in used],
+        labels.fov_rad[used].astype(np.float64),
+        labels.raw_state[used],
+        labels.raw_state_mask[used],
     )
-    return predictor.draw(inputs, wanted, sampling)
+    return dict(zip(used, predictor.draw(inputs, wanted[used], sampling), strict=True))
 
 
 def _answers(
-    methods: dict[str, Baseline], row: _Row, drawn: np.ndarray | None
+    methods: dict[str, Baseline], row: _Row, drawn: dict[int, np.ndarray] | None
 ) -> dict[str, Float[np.ndarray, "samples steps 51"]]:
     """What each method predicts for one hand in one picture."""
     own = slice(_PER_HAND * row.hand, _PER_HAND * (row.hand + 1))
-    answers = {} if drawn is None else {POLICY: drawn[row.place, :, :, own]}
+    answers = {} if drawn is None else {POLICY: drawn[row.place][:, :, own]}
     return answers | {name: method(row.question)[None] for name, method in methods.items()}
 
 

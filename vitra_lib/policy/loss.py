@@ -34,7 +34,9 @@ class Counts:
         """Of one batch."""
         parts = [action_mask[..., part] for part in COMPONENTS.values()]
         entries = torch.stack([part.sum() for part in parts])
-        return cls(entries.float(), torch.stack([part[..., 0].sum() for part in parts]).float())
+        # The official code looks at a component's first number. That is the same for masks of whole hands; a robot's
+        # fingers need not drive the first one.
+        return cls(entries.float(), torch.stack([part.any(-1).sum() for part in parts]).float())
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.entries + other.entries, self.rows + other.rows)

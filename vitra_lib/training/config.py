@@ -6,7 +6,7 @@ from typing import Any
 from vitra_lib.core.errors import BadInput, UnknownName
 from vitra_lib.policy.config import LossConfig
 
-FREEZES = ("vision", "nothing", "backbone")
+FREEZES = ("vision", "nothing", "backbone", "condition")
 SCHEDULES = ("constant", "linear-warmup+constant", "linear-warmup+cosine", "backbone-freeze-warmup")
 PRECISIONS = ("fp32", "bf16")
 PARALLEL = ("none", "ddp", "fsdp")
@@ -58,8 +58,9 @@ class TrainingConfig:
         accumulation: forward passes per optimizer step.
         optimizer: rates and schedule.
         loss: weights of the components.
-        freeze: "vision" (the image tower stands still, as published), "nothing", or "backbone" (the denoiser learns
-            alone, with the field-of-view encoder and the cognition token).
+        freeze: "vision" (the image tower stands still, as published), "nothing", "backbone" (the denoiser learns alone,
+            with the field-of-view encoder and the cognition token), or "condition" (the denoiser learns quite alone,
+            which is cheapest: nothing goes backward through the backbone).
         precision: "fp32", or "bf16": the backbone computes in bfloat16; weights and the denoiser stay in float32.
         ema_decay: of an average of the weights that is saved and validated in their place; 0 = none.
         checkpointing: recompute activations of the text tower in the backward pass.

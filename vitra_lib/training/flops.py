@@ -24,11 +24,12 @@ def training_flops(config: PolicyConfig, text_tokens: int, repeats: int, freeze:
         config: sizes.
         text_tokens: of the sentence, with bos and newline.
         repeats: passes through the denoiser.
-        freeze: "vision", "nothing" or "backbone", as in `TrainingConfig`.
+        freeze: as in `TrainingConfig`.
     """
     vision, text = vision_flops(config.backbone), text_flops(config.backbone, text_tokens)
-    vision_times = {"vision": 1, "nothing": 3, "backbone": 1}[freeze]
-    text_times = 2 if freeze == "backbone" else 3  # its learned tokens need gradients that go through all layers
+    vision_times = 3 if freeze == "nothing" else 1
+    # The learned tokens of a backbone that stands still need gradients that go through all layers.
+    text_times = {"backbone": 2, "condition": 1}.get(freeze, 3)
     return vision_times * vision + text_times * text + 3 * repeats * denoiser_flops(config.denoiser)
 
 

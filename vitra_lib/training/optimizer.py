@@ -18,14 +18,19 @@ _LEARNED_TOKENS = ("backbone.cognition_token", "backbone.fov_encoder.")
 
 
 def freeze(policy: Policy, what: str) -> None:
-    """Let parts of the policy stand still: "vision", "nothing" or "backbone" (its learned tokens still learn).
+    """Let parts of the policy stand still: one of `vitra_lib.training.config.FREEZES`.
 
     The word embedding's gradient is only computed where it learns.
     """
     for name, parameter in policy.named_parameters():
-        is_vision = name.startswith("backbone.model.vision_tower.")
-        is_backbone = name.startswith("backbone.") and not name.startswith(_LEARNED_TOKENS)
-        parameter.requires_grad_(not (is_vision if what == "vision" else is_backbone and what == "backbone"))
+        is_learned_token = name.startswith(_LEARNED_TOKENS)
+        stands_still = {
+            "nothing": False,
+            "vision": name.startswith("backbone.model.vision_tower."),
+            "backbone": name.startswith("backbone.") and not is_learned_token,
+            "condition": name.startswith("backbone."),
+        }[what]
+        parameter.requires_grad_(not stands_still)
 
 
 def parameter_groups(policy: Policy, config: OptimizerConfig) -> list[dict]:

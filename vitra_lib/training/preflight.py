@@ -100,9 +100,7 @@ def check_timing(rates: Sequence[float], chunk: int) -> list[Finding]:
     return findings
 
 
-def check_overfit(
-    policy: Policy, processor: Processor, batch: PolicyBatch, config: TrainingConfig
-) -> list[Finding]:
+def check_overfit(policy: Policy, processor: Processor, batch: PolicyBatch, config: TrainingConfig) -> list[Finding]:
     """Whether the loss goes down on one batch shown again and again; the policy's weights come back as they were.
 
     Args:
