@@ -56,12 +56,22 @@ def test_ensembling_is_the_weighted_mean_of_all_that_cover() -> None:
     broker = ChunkBroker(BrokerConfig("ensemble", decay=0.5))
     for number in range(3):
         broker.add(ramp(0.2 * number, 1.0 + number))
-    due = broker.due(1.0)
-    values = np.array([1.0 * 1.0, 2.0 * 0.8, 3.0 * 0.6])
+    due = broker.due(0.8)
+    values = np.array([1.0 * 0.8, 2.0 * 0.6, 3.0 * 0.4])
     weights = np.exp(-0.5 * np.arange(3))
     assert due.target[0] == pytest.approx((weights * values).sum() / weights.sum())
     assert due.chunks == 3 and due.observed_at_s == 0.0  # as old as the oldest that had a say
-    assert broker.due(1.0).target[0] != pytest.approx(values.mean())  # control: the weights count
+    assert broker.due(0.8).target[0] != pytest.approx(values.mean())  # control: the weights count
+
+
+def test_an_old_chunk_has_no_say_beside_a_newer_one() -> None:
+    broker = ChunkBroker(BrokerConfig("ensemble"))
+    broker.add(ramp(0.0, 1.0))
+    assert broker.due(1.2).observed_at_s == 0.0  # alone it is played, and the safety layer judges its age
+    broker.add(ramp(0.5, 2.0))
+    due = broker.due(1.2)
+    assert due.chunks == 1 and due.observed_at_s == 0.5 and due.target[0] == pytest.approx(1.4)
+    assert broker.due(0.85).chunks == 2  # control: not old yet
 
 
 def test_an_answer_to_an_older_observation_is_dropped() -> None:

@@ -58,19 +58,22 @@ class BrokerConfig:
             (ACT's temporal ensembling); "latest": the newest chunk alone, for chunks that continue one another.
         decay: of the weights.
         lead_s: the target of this much later is given: what the robot needs to follow.
+        oldest_s: chunks that answer an older observation have no say beside a newer one; below the age at which the
+            safety layer refuses an action, which counts the oldest observation that had a say.
         most: chunks kept.
     """
 
     merge: str = "ensemble"
     decay: float = 0.01
     lead_s: float = 0.0
+    oldest_s: float = 0.9
     most: int = 16
 
     def __post_init__(self) -> None:
         if self.merge not in MERGES:
             raise UnknownName("way to merge chunks", self.merge, MERGES)
-        if not self.decay >= 0 or not 0 <= self.lead_s < 1 or self.most < 1:
-            raise BadInput("decay must be 0 or more, lead_s in [0, 1) and most at least 1.")
+        if not self.decay >= 0 or not 0 <= self.lead_s < 1 or not self.oldest_s > 0 or self.most < 1:
+            raise BadInput("decay must be 0 or more, lead_s in [0, 1), oldest_s above 0 and most at least 1.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +118,7 @@ class ChunkBroker:
             return None
         if self._config.merge == "latest":
             covering = covering[-1:]
+        covering = [c for c in covering if now_s - c.start_s <= self._config.oldest_s] or covering[-1:]
         weights = np.exp(-self._config.decay * np.arange(len(covering)))
         values = np.stack([chunk.at(time_s) for chunk in covering])
         return Due(weights @ values / weights.sum(), covering[0].start_s, len(covering))

@@ -27,7 +27,7 @@ from robot.safety.limits import ARM_JOINTS
 from robot.simulation.driver import DriverConfig, SimulatedRig, open_simulation
 from robot.simulation.film import FilmedSource
 from robot.simulation.scene import SPLITS, Scene
-from robot.simulation.tasks import TASKS, outcome, sample_scene
+from robot.simulation.tasks import TASKS, Outcome, outcome, sample_scene
 from vitra_lib.core.errors import BadInput, UnknownName, VitraError
 from vitra_lib.core.files import sha256_of
 from vitra_lib.policy.checkpoint import WEIGHTS, read_description
@@ -195,7 +195,7 @@ def run_trial(policy: AskedPolicy, scene: Scene, config: TrialConfig, video: Pat
             ending, fault, duration_s, reasons = trace.ending, trace.fault, float(trace.time_s[-1]), trace.reasons
         except VitraError as error:  # of the policy, before anything moved
             ending, fault, duration_s, reasons = "fault", str(error), 0.0, np.zeros(0)
-    final = outcome(rig.simulation, scene)
+    final = watched.reached or outcome(rig.simulation, scene)
     ended = "success" if final.success else ending if ending in OUTCOMES else "failure"
     reason = {"stopped": f"the safety layer stopped the robot; {final.reason}", "fault": fault}
     return Trial(
@@ -217,6 +217,9 @@ class WatchedSource:
 
     A chunk continues what was wished for before it. Where the safety layer held the robot back, that runs away from
     the robot, and no later answer would fetch it home; so beyond a distance the next chunk begins at the robot.
+
+    Attributes:
+        reached: the verdict that ended the trial; None while the task is not done.
     """
 
     def __init__(self, source: PolicySource, rig: SimulatedRig, scene: Scene, lost_rad: float) -> None:
@@ -228,7 +231,8 @@ class WatchedSource:
             lost_rad: so far may a wish be ahead of the measured arm.
         """
         self._source, self._rig, self._scene, self._lost_rad = source, rig, scene, lost_rad
-        self._next_look_s, self._is_done = -np.inf, False
+        self._next_look_s = -np.inf
+        self.reached: Outcome | None = None
         self._start = self._place()
         self._nearest_m, self._touched_s, self._highest_m = self._distance(), 0.0, 0.0
 
@@ -246,7 +250,7 @@ class WatchedSource:
         if now_s >= self._next_look_s - 1e-6:
             self._next_look_s = (now_s if np.isinf(self._next_look_s) else self._next_look_s) + _LOOK_S
             self._look()
-        return self._is_done
+        return self.reached is not None
 
     def progress(self) -> dict[str, float]:
         """How far it came: nearest to the target with thumb and index [m], time in touch with it [s], how high [m]."""
@@ -255,7 +259,8 @@ class WatchedSource:
         return {"nearest_m": self._nearest_m, "touched_s": self._touched_s, "raised_m": self._highest_m}
 
     def _look(self) -> None:
-        self._is_done = outcome(self._rig.simulation, self._scene).success
+        found = outcome(self._rig.simulation, self._scene)
+        self.reached = found if found.success else None
         if self._scene.target:
             self._nearest_m = min(self._nearest_m, self._distance())
             self._highest_m = max(self._highest_m, float(self._place()[2] - self._start[2]))
