@@ -179,6 +179,7 @@ def _kernel_environment(plan: RunPlan) -> Iterator[None]:
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         "VITRA_RUN_FOLDER": str(plan.out_folder.resolve()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # other packages' progress bars; nobody watches a headless run
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

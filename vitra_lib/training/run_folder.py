@@ -8,11 +8,13 @@
 A checkpoint is written under a temporary name and renamed when complete, by one process after all have written.
 """
 
+import contextlib
 import json
 import logging
 import re
 import shutil
-from collections.abc import Collection
+import warnings
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +128,8 @@ class RunFolder:
             partial.mkdir()
         self._ranks.wait()
         tensors = {name: state[name] for name in ("model", "optimizer", "average") if state[name] is not None}
-        dcp.save(tensors, checkpoint_id=partial / "state", no_dist=self._ranks.world_size == 1)
+        with _alone_is_fine():
+            dcp.save(tensors, checkpoint_id=partial / "state", no_dist=self._ranks.world_size == 1)
         if self._ranks.is_first:
             save_policy(policy, partial / "policy", facts, state["weights"])
             plain = {name: state[name] for name in state if name not in (*tensors, "average", "weights")}
@@ -149,7 +152,8 @@ class RunFolder:
         try:
             rest = json.loads((folder / "training.json").read_text())
             tensors = {name: value for name, value in state.items() if value is not None}
-            dcp.load(tensors, checkpoint_id=folder / "state", no_dist=self._ranks.world_size == 1)
+            with _alone_is_fine():
+                dcp.load(tensors, checkpoint_id=folder / "state", no_dist=self._ranks.world_size == 1)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise BadInput(
                 f"The checkpoint {folder} can't be read ({type(error).__name__}: {error}); delete it, and the run goes "
@@ -161,6 +165,14 @@ class RunFolder:
         """Keep the weights as the best so far."""
         if self._ranks.is_first:
             save_policy(policy, self.folder / "best", facts, weights)
+
+
+@contextlib.contextmanager
+def _alone_is_fine() -> Iterator[None]:
+    """Without torch's warning that a run of one process is saved by one process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        yield
 
 
 def _step_of(line: str) -> int:
