@@ -133,12 +133,7 @@ class PolicyParts:
                 f"The statistics are for states and steps of {given[0]} and {given[1]} numbers, these answers need "
                 f"{legal[0]} and {legal[1]}; choose other actions, or a checkpoint that was trained for them."
             )
-        backbone = self.policy.config.backbone
-        if self.processor.vocabulary > backbone.vocabulary or self.processor.image_token_id != backbone.image_token_id:
-            raise BadInput(
-                f"The policy knows {backbone.vocabulary} tokens, the tokenizer has {self.processor.vocabulary}; give "
-                "--tokenizer, the folder of the one that it was trained with."
-            )
+        self.processor.check_fits(self.policy.config)
 
 
 class NetworkPolicy:

@@ -152,12 +152,7 @@ class Predictor:
         normaliser = read_statistics(statistics) if statistics is not None else checkpoint_statistics(checkpoint, facts)
         processor = Processor(tokenizer)
         policy = load_policy(checkpoint, profile)
-        backbone = policy.config.backbone
-        if processor.vocabulary > backbone.vocabulary or processor.image_token_id != backbone.image_token_id:
-            raise BadInput(
-                f"The policy in {checkpoint} knows {backbone.vocabulary} tokens, this tokenizer has "
-                f"{processor.vocabulary}; give --tokenizer, the folder of the one that it was trained with."
-            )
+        processor.check_fits(policy.config)
         return cls(policy, processor, normaliser, hand_model, facts.get(REL_MODE, "step"))
 
     def __call__(self, image: UInt8[np.ndarray, "height width 3"], state: HandState, request: Request) -> Prediction:

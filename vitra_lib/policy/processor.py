@@ -40,6 +40,19 @@ class Processor:
         """The preset of a profile, with this tokenizer's vocabulary."""
         return PolicyConfig.of_profile(profile, self.vocabulary, self.image_token_id)
 
+    def check_fits(self, policy: PolicyConfig) -> None:
+        """Refuse a policy that was trained with another tokenizer.
+
+        Raises:
+            BadInput: it knows fewer tokens, or another one stands for the picture.
+        """
+        backbone = policy.backbone
+        if self.vocabulary > backbone.vocabulary or self.image_token_id != backbone.image_token_id:
+            raise BadInput(
+                f"The policy knows {backbone.vocabulary} tokens, this tokenizer has {self.vocabulary}; give "
+                "--tokenizer, the folder of the one that it was trained with."
+            )
+
     def tokens(self, instruction: str, limit: int) -> list[int]:
         """Ids of bos, one instruction and a newline.
 

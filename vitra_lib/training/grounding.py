@@ -206,17 +206,8 @@ class Grounding:
 
     def _resume(self) -> int:
         """Go to the last complete checkpoint; 0 when there is none."""
-        from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
-
-        steps = self._folder.steps()
-        if not steps:
-            self._folder.trim_log(0)
+        rest = self._folder.go_on(self._module, self._optimizer, self._loader, self._state)
+        if rest is None:
             return 0
-        state = self._state()
-        rest = self._folder.load(steps[-1], state)
-        set_model_state_dict(self._module, state["model"])
-        set_optimizer_state_dict(self._module, self._optimizer, state["optimizer"])
-        self._loader.load_state_dict(rest["loader"])
-        self._folder.trim_log(rest["step"])
         _log.info("going on at step %d of %d of the stage %r", rest["step"], self.config.steps, self.config.stage)
         return int(rest["step"])

@@ -267,20 +267,11 @@ class Training:
 
     def _resume(self, loader: BatchSource) -> int:
         """Go to the last complete checkpoint; 0 when there is none."""
-        from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
-
-        steps = self._folder.steps()
-        if not steps:
-            self._folder.trim_log(0)
+        rest = self._folder.go_on(self.policy, self._optimizer, loader, self._state)
+        if rest is None:
             return 0
-        state = self._state()
-        rest = self._folder.load(steps[-1], state)
-        set_model_state_dict(self.policy, state["model"])
-        set_optimizer_state_dict(self.policy, self._optimizer, state["optimizer"])
-        loader.load_state_dict(rest["loader"])
         self._recent.extend(rest["recent"])
         self._best = float("inf") if rest["best"] is None else rest["best"]
-        self._folder.trim_log(rest["step"])
         _log.info("going on at step %d of %d", rest["step"], self.config.steps)
         return int(rest["step"])
 

@@ -14,9 +14,9 @@ import logging
 import re
 import shutil
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,15 @@ from vitra_lib.training.parallel import Ranks
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"step-(\d{8})$")
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """Can be put where it once was."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go there."""
+        ...
 
 
 class RunFolder:
@@ -159,6 +168,42 @@ class RunFolder:
                 f"The checkpoint {folder} can't be read ({type(error).__name__}: {error}); delete it, and the run goes "
                 "on from the one before."
             ) from None
+        return rest
+
+    def go_on(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loader: Restorable,
+        state: Callable[[], dict[str, Any]],
+    ) -> dict[str, Any] | None:
+        """Put module, optimizer, loader and log where the last complete checkpoint was.
+
+        Args:
+            module: what learns.
+            optimizer: of it.
+            loader: of its batches.
+            state: gives "model", "optimizer" and "average", which are filled in place; called only when there is a
+                checkpoint, because asking a new optimizer for its state begins it.
+
+        Returns:
+            The plain rest of the checkpoint, with "step"; None when there is no checkpoint.
+
+        Raises:
+            BadInput: the checkpoint is damaged.
+        """
+        from torch.distributed.checkpoint.state_dict import set_model_state_dict, set_optimizer_state_dict
+
+        steps = self.steps()
+        if not steps:
+            self.trim_log(0)
+            return None
+        current = state()
+        rest = self.load(steps[-1], current)
+        set_model_state_dict(module, current["model"])
+        set_optimizer_state_dict(module, optimizer, current["optimizer"])
+        loader.load_state_dict(rest["loader"])
+        self.trim_log(rest["step"])
         return rest
 
     def save_best(self, policy: Policy, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
