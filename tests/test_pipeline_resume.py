@@ -90,13 +90,14 @@ def test_other_settings_do_not_overwrite_a_dataset(built: Path, clip: Path) -> N
 def test_a_killed_build_goes_on_to_the_same_bytes(built: Path, clip: Path, tmp_path: Path, how: signal.Signals) -> None:
     out = tmp_path / "dataset"
     # The same command, held for a minute between its first stage and the next: there the signal always finds it.
-    hold = "v.segment = lambda *a, cut=v.segment: time.sleep(60) or cut(*a)"
-    code = f"import sys, time, vitra_lib.pipeline.video_stages as v; {hold}; import vitra_lib.cli.main as m;"
+    held = tmp_path / "held"
+    hold = f"v.segment = lambda *a, cut=v.segment: pathlib.Path({str(held)!r}).touch() or time.sleep(60) or cut(*a)"
+    code = f"import pathlib, sys, time, vitra_lib.pipeline.video_stages as v; {hold}; import vitra_lib.cli.main as m;"
     words = [sys.executable, "-c", f"{code} sys.exit(m.main(sys.argv[1:]))", "build", str(clip), "--out", str(out)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     work = tmp_path / "dataset.work"
-    for _ in range(3000):  # until the first stage is finished
-        if list(work.glob("*/reconstruction*.npz")) or process.poll() is not None:
+    for _ in range(5000):  # until it waits between the stages
+        if held.exists() or process.poll() is not None:
             break
         time.sleep(0.02)
     process.send_signal(how)
