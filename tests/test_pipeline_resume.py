@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,9 @@ def test_a_killed_build_goes_on_to_the_same_bytes(built: Path, clip: Path, tmp_p
     hold = f"v.segment = lambda *a, cut=v.segment: pathlib.Path({str(held)!r}).touch() or time.sleep(60) or cut(*a)"
     code = f"import pathlib, sys, time, vitra_lib.pipeline.video_stages as v; {hold}; import vitra_lib.cli.main as m;"
     words = [sys.executable, "-c", f"{code} sys.exit(m.main(sys.argv[1:]))", "build", str(clip), "--out", str(out)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A shell's background jobs are deaf to Ctrl-C, and so would be this one if the tests run as such a job.
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hears)
     work = tmp_path / "dataset.work"
     for _ in range(5000):  # until it waits between the stages
         if held.exists() or process.poll() is not None:
